@@ -15,6 +15,7 @@
 pub mod dtype;
 pub mod index;
 pub mod text;
+pub mod tile;
 
 pub use dtype::DType;
 pub use index::{Facts, Index, Name};
