@@ -10,6 +10,8 @@ pub struct Facts {
     vars: BTreeMap<Name, (Index, Index)>,
     /// Inclusive range of a symbol.
     syms: BTreeMap<Name, (i64, Option<i64>)>,
+    /// Expressions that are not negative.
+    pub(super) assumed: Vec<Index>,
 }
 
 impl Facts {
@@ -73,14 +75,50 @@ impl Facts {
 
     /// The largest number `e` can have, if symbols are bounded.
     pub fn high_number(&self, e: &Index) -> Option<i64> {
-        let bound = self.high(e)?;
-        bound.replace(&|atom| self.symbol_number(atom, true)).as_const()
+        self.number(&self.high(e)?, true)
     }
 
-    fn symbol_number(&self, atom: &Atom, high: bool) -> Option<Index> {
-        let Atom::Sym(name) = atom else { return None };
-        let (low, top) = self.symbol_range(name);
-        if high { top.map(Index::from) } else { Some(Index::from(low)) }
+    /// The smallest number `e` can have.
+    pub fn low_number(&self, e: &Index) -> Option<i64> {
+        self.number(&self.low(e)?, false)
+    }
+
+    /// Bounds an expression over symbols by a number; gives up where factors of a term may be negative.
+    fn number(&self, e: &Index, up: bool) -> Option<i64> {
+        let mut sum = 0i64;
+        for (atoms, coefficient) in e.terms() {
+            let mut product = *coefficient;
+            for atom in atoms {
+                if atoms.len() > 1 && self.atom_number(atom, false)? < 0 {
+                    return None;
+                }
+                product = product.checked_mul(self.atom_number(atom, up == (*coefficient > 0))?)?;
+            }
+            sum = sum.checked_add(product)?;
+        }
+        Some(sum)
+    }
+
+    fn atom_number(&self, atom: &Atom, up: bool) -> Option<i64> {
+        match atom {
+            Atom::Sym(name) => {
+                let (low, high) = self.symbol_range(name);
+                if up { high } else { Some(low) }
+            }
+            Atom::Div(pair) => {
+                let by = pair.1.as_const().filter(|by| *by > 0)?;
+                Some(self.number(&pair.0, up)?.div_euclid(by))
+            }
+            Atom::Mod(pair) if up => Some(self.number(&pair.1, true)? - 1),
+            Atom::Mod(_) => Some(0),
+            Atom::Min(pair) if up => match (self.number(&pair.0, true), self.number(&pair.1, true)) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+            Atom::Min(pair) => Some(self.number(&pair.0, false)?.min(self.number(&pair.1, false)?)),
+            Atom::Max(pair) => Some(self.number(&pair.0, up)?.max(self.number(&pair.1, up)?)),
+            Atom::Var(_) | Atom::At(..) => None,
+        }
     }
 
     /// Bounds a polynomial term by term. Correct where the factors of a term are not negative; gives up otherwise.
@@ -162,9 +200,10 @@ impl Facts {
         if e.as_const().is_some_and(|n| n >= 0) {
             return true;
         }
+        // What is inside other atoms stays as it is: their signs are judged over the unshifted symbols.
         let shifted = e.replace(&|atom| match atom {
             Atom::Sym(name) => Some(Index::atom(atom.clone()) + self.symbol_range(name).0),
-            _ => None,
+            _ => Some(Index::atom(atom.clone())),
         });
         let mut slack = 0i64;
         for (atoms, coefficient) in shifted.terms() {
@@ -334,7 +373,7 @@ impl Facts {
     }
 }
 
-fn gcd(a: i64, b: i64) -> i64 {
+pub(super) fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a.abs() } else { gcd(b, a % b) }
 }
 
@@ -377,6 +416,25 @@ mod tests {
         let c = Index::var("c");
         let joined = f.div(&c, &32.into()) * 32 + f.rem(&c, &32.into());
         assert_eq!(f.simplify(&joined), c);
+    }
+
+    #[test]
+    fn symbols_inside_atoms_keep_their_range() {
+        let mut f = Facts::default();
+        f.symbol("n", 1, None);
+        assert!(!f.nonneg(&(Index::sym("n") - 2).div(&4.into())));
+        assert!(f.nonneg(&(Index::sym("n") + 2).div(&4.into())));
+        assert!(f.proves(&(Index::sym("n") - 1).div(&4.into())));
+    }
+
+    #[test]
+    fn numbers_bound_sums_with_negative_terms() {
+        let mut f = Facts::default();
+        f.symbol("m", 2, Some(5));
+        f.symbol("n", 1, Some(9));
+        let e = Index::sym("n") - Index::sym("m") * 2;
+        assert_eq!((f.low_number(&e), f.high_number(&e)), (Some(-9), Some(5)));
+        assert_eq!(f.high_number(&(Index::from(8) - Index::sym("n").rem(&4.into()))), Some(8));
     }
 
     #[test]

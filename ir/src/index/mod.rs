@@ -7,6 +7,7 @@
 //! Invariants: terms are sorted by their atoms, no coefficient is 0, atoms within a term are sorted.
 
 mod facts;
+mod prove;
 mod text;
 
 pub use facts::Facts;

@@ -10,6 +10,17 @@
 //! In: a kernel and its schedule.  Out: text, bytes of an emitter, or an interpreted run.
 //! Invariants: see the verifier's header.
 
+mod names;
+mod parse;
+mod row;
+mod scopes;
+mod text;
+mod verify;
+
+pub use parse::{parse, parse_tile};
+pub use row::Row;
+pub use verify::{VerifyError, Warning, verify};
+
 use crate::{DType, Index, Name};
 
 /// One kernel: `fn(args, begin, end, scratch)` runs its body for every task in `begin..end`.

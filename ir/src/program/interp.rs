@@ -1,0 +1,1 @@
+//! Interprets a program.

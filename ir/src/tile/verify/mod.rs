@@ -1,0 +1,425 @@
+//! Checks a tile before anything trusts it.
+//!
+//! In: any tile, and the ranges of its symbols.  Out: warnings, or the first instruction that is wrong and why.
+//!
+//! Invariants, of both phases:
+//! - Names of values, cells, variables and cursors are made of letters, digits, `_` and `.`; a name that is visible is
+//!   not declared again. Symbols differ from each other. Dims and the number of tasks are over symbols alone; dims of
+//!   scratch buffers are numbers.
+//! - A value or cell is declared before it is used, in the same body or one around it. Places of a bundle are numbers
+//!   or expressions over variables of unrolled loops; each place is defined once, and before its use. A bundle lives
+//!   in the body around the outermost unrolled loop whose variable its places name; no serial loop or branch stands
+//!   between.
+//! - Only cells are set. A cell that is declared in a branch or loop is gone after it.
+//! - Operands have the type that the instruction asks for (see `types`). Lanes are a power of two up to 128. Floats
+//!   are written as floats and integers as integers that fit. `F16` and `BF16` are loaded, stored, converted and bitcast.
+//! - Steps of loops are positive; bounds of unrolled loops are numbers.
+//! - Inputs are not stored to. Lookups `at(@b, ..)` read integer inputs.
+//! - A branch that numbers and unrolled variables alone rule out is not looked at.
+//!
+//! Of the indexed phase:
+//! - Accesses have one index a dimension. Every index, of lookups too, is proved to be in bounds from the ranges of
+//!   loops, the tests of branches around it and the ranges of symbols; along the last dimension for all lanes, or
+//!   those before `first`, or up to the slack of the buffer for loads.
+//! - Two tasks do not write the same element of an output: what is not proved is a [`Warning`].
+//!
+//! Of the linear phase:
+//! - Accesses name a cursor that is declared, of the same buffer; no unrolled loops, `math` or bundles are left. A
+//!   cursor that advances is followed, in its body, by a serial loop over the variable it names.
+//!
+//! Not checked: that a task does not read what another one writes, and bounds in the linear phase. The interpreter
+//! traps on both.
+
+mod bounds;
+mod disjoint;
+mod types;
+
+use super::scopes::{MAX_EXPANDED, Scopes, decided};
+use super::{Access, InRange, Inst, LoopKind, Operand, Param, Phase, Ref, Row, Space, Tile, Type};
+use crate::index::Atom;
+use crate::{Facts, Index, Name};
+use std::fmt;
+
+/// Why a tile is wrong.
+#[derive(Clone, PartialEq, Debug)]
+pub struct VerifyError {
+    /// Name of the tile.
+    pub tile: Name,
+    /// First line of the instruction, empty if it is the header.
+    pub inst: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What could not be proved, and is not known to be wrong.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Warning {
+    /// Name of the tile.
+    pub tile: Name,
+    /// First line of the instruction.
+    pub inst: String,
+    /// What is missing.
+    pub message: String,
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write_finding(f, &self.tile, &self.inst, &self.message)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write_finding(f, &self.tile, &self.inst, &self.message)
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+fn write_finding(f: &mut fmt::Formatter, tile: &str, inst: &str, message: &str) -> fmt::Result {
+    match inst {
+        "" => write!(f, "tile `{tile}`: {message}"),
+        _ => write!(f, "tile `{tile}`: `{inst}`: {message}"),
+    }
+}
+
+/// Verifies a tile; `facts` holds the ranges of its symbols.
+pub fn verify(tile: &Tile, facts: &Facts) -> Result<Vec<Warning>, VerifyError> {
+    walk(tile, facts, tile.phase == Phase::Indexed)
+}
+
+/// Verifies all but bounds and disjoint writes, which the interpreter sees when they go wrong.
+pub(super) fn verify_form(tile: &Tile) -> Result<(), VerifyError> {
+    walk(tile, &Facts::default(), false).map(|_| ())
+}
+
+fn walk(tile: &Tile, facts: &Facts, prove: bool) -> Result<Vec<Warning>, VerifyError> {
+    let mut verifier = Verifier {
+        tile,
+        scopes: Scopes::new(),
+        facts: facts.clone(),
+        prove,
+        expanded: 0,
+        unrolled: Vec::new(),
+        writes: Vec::new(),
+    };
+    let header = verifier.header();
+    header.map_err(|message| VerifyError { tile: tile.name.clone(), inst: String::new(), message })?;
+    verifier.body(&tile.body)?;
+    Ok(verifier.overlaps())
+}
+
+/// The first line of an instruction's text.
+pub(super) fn summary(inst: &Inst) -> String {
+    inst.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// What is known of a name.
+enum Def {
+    Value(Type),
+    Cell(Type),
+    /// The variable as an expression over variables that begin at 0 and advance by 1, or a number if unrolled.
+    Var(Index),
+    /// The buffer it points into.
+    Cursor(u32),
+}
+
+struct Verifier<'a> {
+    tile: &'a Tile,
+    scopes: Scopes<Def>,
+    /// Ranges of symbols and of the variables in [`Def::Var`], tests of branches around.
+    facts: Facts,
+    /// Whether bounds and disjoint writes are to be proved.
+    prove: bool,
+    /// Instructions seen, unrolled loops expanded.
+    expanded: usize,
+    /// The iterations of unrolled loops we are in, for messages.
+    unrolled: Vec<String>,
+    writes: Vec<disjoint::Write>,
+}
+
+type Check<T = ()> = Result<T, String>;
+
+impl<'a> Verifier<'a> {
+    fn header(&mut self) -> Check {
+        let tile = self.tile;
+        for (place, symbol) in tile.symbols.iter().enumerate() {
+            if tile.symbols[..place].contains(symbol) {
+                return Err(format!("symbol `{symbol}` is declared twice"));
+            }
+        }
+        for param in &tile.params {
+            for dim in &param.dims {
+                self.over_symbols(dim)?;
+                if param.space == Space::Scratch && dim.as_const().is_none_or(|n| n < 0) {
+                    return Err(format!("dimension {dim} of scratch `{}` is no number", param.name));
+                }
+            }
+        }
+        let (var, tasks) = &tile.tasks;
+        self.over_symbols(tasks)?;
+        self.facts.axis(var.clone(), tasks);
+        self.declare_var(var, Index::var(var.clone()))
+    }
+
+    /// Whether an expression is over declared symbols alone.
+    fn over_symbols(&self, e: &Index) -> Check {
+        let mut lookup = false;
+        e.visit(&mut |atom| lookup |= matches!(atom, Atom::At(..)));
+        if lookup || !e.vars().is_empty() {
+            return Err(format!("{e} is not over symbols alone"));
+        }
+        match e.syms().into_iter().find(|name| !self.tile.symbols.contains(name)) {
+            Some(name) => Err(format!("symbol `{name}` is not declared")),
+            None => Ok(()),
+        }
+    }
+
+    fn body(&mut self, insts: &'a [Inst]) -> Result<(), VerifyError> {
+        for (place, inst) in insts.iter().enumerate() {
+            self.expanded += 1;
+            let checked = if self.expanded > MAX_EXPANDED {
+                Err(format!("more than {MAX_EXPANDED} instructions when loops are unrolled"))
+            } else {
+                match inst {
+                    Inst::Loop { .. } => self.loop_(inst)?,
+                    Inst::If { all, then, otherwise } => self.branch(all, then, otherwise)?,
+                    _ => self.inst(inst, &insts[place + 1..]),
+                }
+            };
+            checked.map_err(|message| self.error(inst, message))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, inst: &Inst, mut message: String) -> VerifyError {
+        if !self.unrolled.is_empty() {
+            message += &format!(" (with {})", self.unrolled.join(", "));
+        }
+        VerifyError { tile: self.tile.name.clone(), inst: summary(inst), message }
+    }
+
+    /// The outer result is an error within the body, the inner one an error of the loop itself.
+    fn loop_(&mut self, inst: &'a Inst) -> Result<Check, VerifyError> {
+        let Inst::Loop { kind, var, low, high, step, body } = inst else { return Ok(Ok(())) };
+        let bounds = self.index(low).and_then(|low| Ok((low, self.index(high)?)));
+        let (low, high) = match bounds {
+            Ok(bounds) => bounds,
+            Err(message) => return Ok(Err(message)),
+        };
+        if *step < 1 {
+            return Ok(Err(format!("step {step} is not positive")));
+        }
+        if *kind == LoopKind::Unroll {
+            return self.unroll(var, low, high, *step, body);
+        }
+        let last = self.facts.div(&(high - low.clone() - 1), &Index::from(*step));
+        self.facts.range(var.clone(), Index::zero(), last);
+        self.scopes.push(None);
+        let checked = match self.declare_var(var, low + Index::var(var.clone()) * *step) {
+            Ok(()) => self.body(body).map(Ok),
+            wrong => Ok(wrong),
+        };
+        self.scopes.pop();
+        checked
+    }
+
+    fn unroll(
+        &mut self,
+        var: &Name,
+        low: Index,
+        high: Index,
+        step: i64,
+        body: &'a [Inst],
+    ) -> Result<Check, VerifyError> {
+        if self.tile.phase == Phase::Linear {
+            return Ok(Err("an unrolled loop is left in the linear phase".into()));
+        }
+        let (Some(low), Some(high)) = (low.as_const(), high.as_const()) else {
+            return Ok(Err("bounds of an unrolled loop are not numbers".into()));
+        };
+        let mut value = low;
+        while value < high {
+            self.scopes.push(Some(var));
+            if let Err(message) = self.declare_var(var, Index::from(value)) {
+                return Ok(Err(message));
+            }
+            self.unrolled.push(format!("%{var} = {value}"));
+            self.body(body)?;
+            self.unrolled.pop();
+            self.scopes.pop();
+            self.expanded += 1;
+            let Some(next) = value.checked_add(step).filter(|_| self.expanded <= MAX_EXPANDED) else {
+                return Ok(Err("an unrolled loop that is too long".into()));
+            };
+            value = next;
+        }
+        Ok(Ok(()))
+    }
+
+    fn branch(&mut self, all: &[InRange], then: &'a [Inst], otherwise: &'a [Inst]) -> Result<Check, VerifyError> {
+        let mut tests = Vec::new();
+        for test in all {
+            let three = (self.index(&test.low), self.index(&test.index), self.index(&test.high));
+            let (Ok(low), Ok(index), Ok(high)) = three else {
+                return Ok(three.0.and(three.1).and(three.2).map(|_| ()));
+            };
+            tests.push((index.clone() - low, high - index - 1));
+        }
+        let decided = decided(all, &|name| self.unrolled_value(name));
+        let outside = self.facts.clone();
+        if decided != Some(false) {
+            tests.iter().for_each(|(above, below)| {
+                self.facts.assume(above.clone());
+                self.facts.assume(below.clone());
+            });
+            self.scoped(then)?;
+        }
+        self.facts = outside.clone();
+        if decided != Some(true) {
+            // One test with one side that always holds leaves one inequality to turn round.
+            if let [(above, below)] = tests.as_slice() {
+                if self.facts.nonneg(above) {
+                    self.facts.assume(-below.clone() - 1);
+                } else if self.facts.nonneg(below) {
+                    self.facts.assume(-above.clone() - 1);
+                }
+            }
+            self.scoped(otherwise)?;
+        }
+        self.facts = outside;
+        Ok(Ok(()))
+    }
+
+    fn scoped(&mut self, body: &'a [Inst]) -> Result<(), VerifyError> {
+        self.scopes.push(None);
+        let result = self.body(body);
+        self.scopes.pop();
+        result
+    }
+
+    fn inst(&mut self, inst: &Inst, rest: &[Inst]) -> Check {
+        match inst {
+            Inst::Loop { .. } | Inst::If { .. } => Ok(()),
+            Inst::Cell { name, ty, dims, init } => self.cell(name, *ty, dims, init),
+            Inst::Set { cell, value } => {
+                let ty = self.cell_type(cell)?;
+                self.operand(value, ty)
+            }
+            Inst::Dot { row, cell, a, b } => {
+                let row = Row::from_name(row).ok_or_else(|| format!("`{row}` is no row of the matrix table"))?;
+                self.same(self.cell_type(cell)?, row.cell)?;
+                self.operand(a, row.a)?;
+                self.operand(b, row.b)
+            }
+            Inst::Let { dst, ty, op } => {
+                self.op(*ty, op)?;
+                let at = self.place(dst)?;
+                let home = self.scopes.home(&dst.at)?;
+                match self.scopes.any(&dst.name) {
+                    Some(Def::Value(other)) if !at.is_empty() => self.same(*ty, *other)?,
+                    _ => {}
+                }
+                self.declare(home, &dst.name, at, Def::Value(*ty))
+            }
+            Inst::Store { to, value, ty, first } => {
+                self.operand(value, *ty)?;
+                let param = self.param(access_buffer(to))?;
+                if param.space == Space::Input {
+                    return Err(format!("input `{}` is not for writing", param.name));
+                }
+                let place = self.access(to, *ty, first, false)?;
+                if let Some(place) = place.filter(|_| param.space == Space::Output) {
+                    self.write(access_buffer(to), &place, summary(inst));
+                }
+                Ok(())
+            }
+            Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance, rest),
+        }
+    }
+
+    fn cell(&mut self, name: &Name, ty: Type, dims: &[u32], init: &Operand) -> Check {
+        self.computable(ty)?;
+        self.operand(init, ty)?;
+        if !dims.is_empty() && self.tile.phase == Phase::Linear {
+            return Err("a bundle is left in the linear phase".into());
+        }
+        let mut places = vec![Vec::new()];
+        for dim in dims {
+            if *dim == 0 || places.len() * *dim as usize > 4096 {
+                return Err("a bundle has 1 to 4096 cells".into());
+            }
+            let extended = |place: Vec<i64>| (0..i64::from(*dim)).map(move |n| [place.as_slice(), &[n]].concat());
+            places = places.into_iter().flat_map(extended).collect();
+        }
+        let here = self.scopes.here();
+        places.into_iter().try_for_each(|at| self.declare(here, name, at, Def::Cell(ty)))
+    }
+
+    fn cursor(
+        &mut self,
+        name: &Name,
+        buffer: u32,
+        offset: &Index,
+        advance: &Option<(Name, Index)>,
+        rest: &[Inst],
+    ) -> Check {
+        if self.tile.phase == Phase::Indexed {
+            return Err("a cursor in the indexed phase".into());
+        }
+        self.param(buffer)?;
+        self.index(offset)?;
+        if let Some((over, by)) = advance {
+            self.index(by)?;
+            let advances = |inst: &Inst| matches!(inst, Inst::Loop { kind: LoopKind::Serial, var, .. } if var == over);
+            if !rest.iter().any(advances) {
+                return Err(format!("no serial loop over %{over} follows in the same body"));
+            }
+        }
+        self.declare(self.scopes.here(), name, Vec::new(), Def::Cursor(buffer))
+    }
+
+    fn declare_var(&mut self, name: &Name, value: Index) -> Check {
+        self.declare(self.scopes.here(), name, Vec::new(), Def::Var(value))
+    }
+
+    fn declare(&mut self, home: usize, name: &Name, at: Vec<i64>, def: Def) -> Check {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(format!("`{name}` cannot be written as a name"));
+        }
+        self.scopes.declare(home, name, at, def)
+    }
+
+    fn param(&self, buffer: u32) -> Check<&'a Param> {
+        self.tile.params.get(buffer as usize).ok_or_else(|| format!("there is no buffer @{buffer}"))
+    }
+
+    fn unrolled_value(&self, name: &str) -> Option<i64> {
+        match self.scopes.get(name, &[]) {
+            Some(Def::Var(value)) => value.as_const(),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a place in a bundle.
+    fn place(&self, value: &Ref) -> Check<Vec<i64>> {
+        if !value.at.is_empty() && self.tile.phase == Phase::Linear {
+            return Err("a bundle is left in the linear phase".into());
+        }
+        let number = |e: &Index| {
+            let number = e.replace(&|atom| match atom {
+                Atom::Var(name) => self.unrolled_value(name).map(Index::from),
+                _ => None,
+            });
+            number.as_const().ok_or_else(|| format!("place {e} of {value} is not over unrolled variables alone"))
+        };
+        value.at.iter().map(number).collect()
+    }
+}
+
+fn access_buffer(access: &Access) -> u32 {
+    match access {
+        Access::Indexed { buffer, .. } | Access::Linear { buffer, .. } => *buffer,
+    }
+}
