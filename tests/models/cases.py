@@ -188,7 +188,7 @@ def embedding(_: Path, run: Run, batch: int) -> Arrays:
 
 def hey_jarvis(_: Path, __: Run, seed: int) -> Arrays:
     """Random features with a score around one half.  The hum above scores 3e-5, which
-    the sigmoid of onnxruntime gives with an error of 6e-8: no reference at all."""
+    onnxruntime gives with an error of 6e-8, as its sigmoid does: no reference at all."""
     features = np.random.default_rng(seed).standard_normal((1, 16, 96))
     return {"x.1": (14 * features).astype(np.float32)}
 

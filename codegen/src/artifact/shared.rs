@@ -276,7 +276,7 @@ impl Draft<'_> {
         entries.extend([(DT_FLAGS, u64::from(DF_BIND_NOW)), (DT_FLAGS_1, u64::from(DF_1_NOW))]);
         let bytes = &mut self.section(".dynamic").bytes;
         for (place, (tag, value)) in bytes.chunks_exact_mut(16).zip(entries) {
-            place[..8].copy_from_slice(&u64::from(tag).to_le_bytes());
+            place[..8].copy_from_slice(&tag.to_le_bytes());
             place[8..].copy_from_slice(&value.to_le_bytes());
         }
     }

@@ -233,6 +233,22 @@ impl Index {
         found
     }
 
+    /// `(factor, rest)` with `self == factor * atom + rest`, taking one occurrence of the atom in each term.
+    pub fn factor(&self, atom: &Atom) -> (Index, Index) {
+        let (mut factor, mut rest) = (Vec::new(), Vec::new());
+        for (atoms, coefficient) in &self.terms {
+            let mut atoms = atoms.clone();
+            match atoms.iter().position(|a| a == atom) {
+                Some(place) => {
+                    atoms.remove(place);
+                    factor.push((atoms, *coefficient));
+                }
+                None => rest.push((atoms, *coefficient)),
+            }
+        }
+        (Index::from_terms(factor), Index::from_terms(rest))
+    }
+
     /// Splits into `(coefficient, rest)` with `self == coefficient * var + rest` and neither mentioning `var`. `None` if
     /// it is not linear in `var`.
     pub fn linear_in(&self, var: &str) -> Option<(Index, Index)> {

@@ -89,7 +89,7 @@ impl Search<'_> {
         atoms.sort_by_key(|atom| (std::cmp::Reverse(self.nesting(atom)), *atom));
         atoms.dedup();
         for atom in atoms {
-            let (factor, rest) = factor_of(e, atom);
+            let (factor, rest) = e.factor(atom);
             if factor.terms().iter().any(|term| term.0.contains(atom)) {
                 continue;
             }
@@ -168,22 +168,6 @@ impl Search<'_> {
             Atom::At(..) => vec![],
         }
     }
-}
-
-/// `(factor, rest)` with `e == factor * atom + rest`, taking one occurrence in each term.
-fn factor_of(e: &Index, atom: &Atom) -> (Index, Index) {
-    let (mut factor, mut rest) = (Vec::new(), Vec::new());
-    for (atoms, coefficient) in e.terms() {
-        let mut atoms = atoms.clone();
-        match atoms.iter().position(|a| a == atom) {
-            Some(place) => {
-                atoms.remove(place);
-                factor.push((atoms, *coefficient));
-            }
-            None => rest.push((atoms, *coefficient)),
-        }
-    }
-    (Index::from_terms(factor), Index::from_terms(rest))
 }
 
 fn small(e: &Index) -> bool {

@@ -10,10 +10,13 @@
 //! In: a kernel and its schedule.  Out: text, bytes of an emitter, or an interpreted run.
 //! Invariants: see the verifier's header.
 
+pub mod interp;
 mod names;
 mod parse;
 mod row;
 mod scopes;
+#[cfg(test)]
+mod tests;
 mod text;
 mod verify;
 

@@ -54,7 +54,7 @@ impl Verifier<'_> {
 
     fn lookups_in_bounds(&self, e: &Index) -> Check {
         let mut lookups = Vec::new();
-        if self.prove {
+        if self.proving {
             e.visit(&mut |atom| {
                 if let Atom::At(buffer, index) = atom {
                     lookups.push((*buffer, index.clone()));
@@ -95,7 +95,7 @@ impl Verifier<'_> {
                 }
                 let index = index.iter().map(|e| self.index(e)).collect::<Check<Vec<_>>>()?;
                 let place = Place { index, lanes: Index::from(i64::from(ty.lanes)), first };
-                if self.prove {
+                if self.proving {
                     self.in_bounds(param, &place, load)?;
                 }
                 Ok(Some(place))

@@ -29,7 +29,7 @@ pub(super) struct Write {
 impl Verifier<'_> {
     /// Notes a store.
     pub(super) fn write(&mut self, buffer: u32, place: &Place, inst: String) {
-        if !self.prove || self.facts.proves(&(Index::from(1) - self.tile.tasks.1.clone())) {
+        if !self.proving || self.facts.proves(&(Index::from(1) - self.tile.tasks.1.clone())) {
             return;
         }
         let last = place.index.len().saturating_sub(1);
@@ -62,26 +62,13 @@ impl Verifier<'_> {
     fn give(&self, e: &Index, lanes: &Index, first: Option<&Index>) -> Option<(Index, Index, Index)> {
         let atoms: BTreeSet<&Atom> = e.terms().iter().flat_map(|term| &term.0).collect();
         atoms.into_iter().filter(|atom| self.is_coordinate(atom)).find_map(|atom| {
-            let (mut width, mut rest) = (Vec::new(), Vec::new());
-            for (atoms, coefficient) in e.terms() {
-                let mut atoms = atoms.clone();
-                match atoms.iter().position(|a| a == atom) {
-                    Some(place) => {
-                        atoms.remove(place);
-                        width.push((atoms, *coefficient));
-                    }
-                    None => rest.push((atoms, *coefficient)),
-                }
-            }
-            let (width, rest) = (Index::from_terms(width), Index::from_terms(rest));
+            let (width, rest) = e.factor(atom);
             if !width.vars().is_empty() || !self.facts.proves(&rest) {
                 return None;
             }
             let room = width.clone() - rest.clone();
             let fits = self.facts.proves(&(room.clone() - lanes.clone()))
-                || first.is_some_and(|first| {
-                    self.facts.proves(&(room.clone() - first.clone())) && self.facts.proves(&(room.clone() - 1))
-                });
+                || first.is_some_and(|first| self.facts.proves(&(room.clone() - first.clone())));
             fits.then(|| (width, Index::atom(atom.clone()), rest))
         })
     }

@@ -93,12 +93,12 @@ pub(super) fn verify_form(tile: &Tile) -> Result<(), VerifyError> {
     walk(tile, &Facts::default(), false).map(|_| ())
 }
 
-fn walk(tile: &Tile, facts: &Facts, prove: bool) -> Result<Vec<Warning>, VerifyError> {
+fn walk(tile: &Tile, facts: &Facts, proving: bool) -> Result<Vec<Warning>, VerifyError> {
     let mut verifier = Verifier {
         tile,
         scopes: Scopes::new(),
         facts: facts.clone(),
-        prove,
+        proving,
         expanded: 0,
         unrolled: Vec::new(),
         writes: Vec::new(),
@@ -130,7 +130,7 @@ struct Verifier<'a> {
     /// Ranges of symbols and of the variables in [`Def::Var`], tests of branches around.
     facts: Facts,
     /// Whether bounds and disjoint writes are to be proved.
-    prove: bool,
+    proving: bool,
     /// Instructions seen, unrolled loops expanded.
     expanded: usize,
     /// The iterations of unrolled loops we are in, for messages.

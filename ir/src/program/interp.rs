@@ -1,1 +1,0 @@
-//! Interprets a program.

@@ -1,0 +1,107 @@
+//! What this runtime offers a model: threads and a stopwatch.
+#![allow(unsafe_code)] // callbacks get their state through a pointer.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::time::Instant;
+
+use mlc_abi::{ABI, Host, KernelFn};
+
+use crate::cpu;
+use crate::pool::{Job, Pool};
+
+/// How long one kernel took, over all runs since the profile was switched on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// The kernel's name in the descriptor.
+    pub kernel: String,
+    /// How often it ran.
+    pub calls: u64,
+    /// All its time.
+    pub nanoseconds: u64,
+}
+
+/// Sums by kernel index.
+#[derive(Default)]
+struct Profile {
+    begun: Option<Instant>,
+    sums: Vec<(u64, u64)>,
+}
+
+/// The state behind the callbacks.
+pub(crate) struct Context {
+    pool: Pool,
+    profile: RefCell<Profile>,
+    profiling: bool,
+}
+
+impl Context {
+    /// With threads, for a model of so many kernels.
+    pub fn new(pool: Pool, kernels: usize) -> Context {
+        let profile = Profile { begun: None, sums: vec![(0, 0); kernels] };
+        Context { pool, profile: RefCell::new(profile), profiling: false }
+    }
+
+    /// The number of threads.
+    pub fn workers(&self) -> u32 {
+        self.pool.workers() as u32
+    }
+
+    /// Switches the profile on or off; on, it begins at 0.
+    pub fn set_profile(&mut self, on: bool) {
+        self.profiling = on;
+        if on {
+            self.profile.get_mut().sums.fill((0, 0));
+        }
+    }
+
+    /// Calls and nanoseconds by kernel index.
+    pub fn sums(&self) -> Vec<(u64, u64)> {
+        self.profile.borrow().sums.clone()
+    }
+
+    /// The table for one run. It points to `self`, which must outlive the run and not move.
+    pub fn table(&self) -> Host {
+        let parallel = self.pool.workers() > 1;
+        Host {
+            abi: ABI,
+            workers: self.workers(),
+            ctx: (&raw const *self).cast_mut().cast(),
+            parallel_for: if parallel { Some(parallel_for) } else { None },
+            profile: if self.profiling { Some(profile) } else { None },
+            features: cpu::features(),
+        }
+    }
+}
+
+unsafe extern "C" fn parallel_for(
+    ctx: *mut c_void,
+    kernel: KernelFn,
+    args: *const u64,
+    tasks: u64,
+    scratch: *mut u8,
+    scratch_bytes: u64,
+) {
+    // SAFETY: `ctx` is the `Context` of `table`, which outlives the run. The model asks for one job at a time, with a
+    // kernel made for several threads.
+    unsafe {
+        let context = &*ctx.cast_const().cast::<Context>();
+        context.pool.run(Job { kernel, args, tasks, scratch, scratch_bytes });
+    }
+}
+
+unsafe extern "C" fn profile(ctx: *mut c_void, kernel: u32, phase: u32) {
+    let now = Instant::now();
+    // SAFETY: `ctx` is the `Context` of `table`, which outlives the run.
+    let context = unsafe { &*ctx.cast_const().cast::<Context>() };
+    let Ok(mut profile) = context.profile.try_borrow_mut() else { return };
+    if phase == 0 {
+        profile.begun = Some(Instant::now());
+        return;
+    }
+    let Some(begun) = profile.begun.take() else { return };
+    if let Some(sum) = profile.sums.get_mut(kernel as usize) {
+        sum.0 += 1;
+        sum.1 += now.duration_since(begun).as_nanos() as u64;
+    }
+}

@@ -1,0 +1,174 @@
+//! Runs of a model: memory, threads, and the calls themselves.
+#![allow(unsafe_code)] // calls compiled code.
+
+use memmap2::MmapMut;
+use mlc_abi::Tensor;
+use mlc_abi::code;
+
+use crate::error::{Error, Reason};
+use crate::host::{Context, Timing};
+use crate::model::Model;
+use crate::pool::Pool;
+use crate::tensor::{TensorBuf, TensorView};
+
+/// Memory and threads for runs of one model, one at a time. Several sessions may run at once.
+pub struct Session {
+    model: Model,
+    context: Box<Context>,
+    arena: Option<MmapMut>,
+    planned: u64,
+}
+
+// SAFETY: nothing in a session belongs to a thread; the pointers inside are made and used within one call.
+unsafe impl Send for Session {}
+
+impl Session {
+    /// With so many threads, or as many as the machine has if 0.
+    pub(crate) fn new(model: &Model, threads: usize) -> Result<Session, Error> {
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
+        };
+        let pool = Pool::new(threads).map_err(|error| Reason::Resources(error.to_string()))?;
+        let kernels = model.descriptor().kernels().len();
+        Ok(Session { model: model.clone(), context: Box::new(Context::new(pool, kernels)), arena: None, planned: 0 })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The number of threads.
+    pub fn threads(&self) -> usize {
+        self.context.workers() as usize
+    }
+
+    /// Size of the arena that the last run needed.
+    pub fn arena_bytes(&self) -> u64 {
+        self.planned
+    }
+
+    /// Runs the model and gives new tensors.
+    pub fn run(&mut self, inputs: &[TensorView]) -> Result<Vec<TensorBuf>, Error> {
+        let mut outputs = Vec::new();
+        self.run_into(inputs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// Runs the model into tensors of an earlier run, whose memory is used again where it suffices.
+    pub fn run_into(&mut self, inputs: &[TensorView], outputs: &mut Vec<TensorBuf>) -> Result<(), Error> {
+        let inputs: Vec<Tensor> = inputs.iter().map(raw).collect();
+        let rows: Vec<(u32, u32)> = self.model.descriptor().outputs().map(|it| (it.dtype, it.rank)).collect();
+        outputs.resize(rows.len(), TensorBuf::default());
+        let mut shapes: Vec<Vec<i64>> = rows.iter().map(|(_, rank)| vec![0; *rank as usize]).collect();
+        let mut raw: Vec<Tensor> = rows
+            .iter()
+            .zip(&mut shapes)
+            .map(|((dtype, rank), shape)| Tensor {
+                data: std::ptr::null_mut(),
+                shape: shape.as_mut_ptr(),
+                rank: *rank,
+                dtype: *dtype,
+                bytes: 0,
+            })
+            .collect();
+        // SAFETY: inputs are views, which match their data; every output has room for a shape of its rank.
+        let arena = unsafe { self.plan_raw(&inputs, &mut raw) }?;
+        for (((buf, tensor), shape), (dtype, _)) in outputs.iter_mut().zip(&mut raw).zip(&shapes).zip(&rows) {
+            buf.reserve(*dtype, shape)?;
+            tensor.data = buf.pointer().cast();
+            tensor.bytes = buf.bytes().len() as u64;
+        }
+        // SAFETY: as above, and outputs now have the memory that was planned.
+        unsafe { self.run_planned(&inputs, &mut raw, arena) }?;
+        outputs.iter_mut().zip(&shapes).try_for_each(|(buf, shape)| buf.settle(shape))
+    }
+
+    /// Checks inputs, writes the shapes of the outputs; gives the size of the arena.
+    ///
+    /// # Safety
+    ///
+    /// Every tensor has a valid `shape` of `rank` numbers (an output: room for as many as the model's output has).
+    pub unsafe fn plan_raw(&self, inputs: &[Tensor], outputs: &mut [Tensor]) -> Result<u64, Error> {
+        let descriptor = self.model.descriptor();
+        let expect = |what: &str, expected: usize, found: usize| {
+            if expected == found {
+                return Ok(());
+            }
+            Err(Error::from(Reason::Input(format!("the model has {expected} {what}, {found} were given"))))
+        };
+        expect("inputs", descriptor.inputs().len(), inputs.len())?;
+        expect("outputs", descriptor.outputs().len(), outputs.len())?;
+        let mut arena = 0;
+        let plan = self.model.plan_fn();
+        // SAFETY: the arrays have as many tensors as the model reads; the rest is the caller's promise.
+        let code = unsafe { plan(inputs.as_ptr(), outputs.as_mut_ptr(), &mut arena, self.context.workers()) };
+        if code == code::OK { Ok(arena) } else { Err(self.model.error(code)) }
+    }
+
+    /// Runs the model on tensors that the caller describes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`plan_raw`](Session::plan_raw); `data` of every tensor is valid for `bytes`, that of outputs for writes
+    /// and disjoint from everything else.
+    pub unsafe fn run_raw(&mut self, inputs: &[Tensor], outputs: &mut [Tensor]) -> Result<(), Error> {
+        // Planning writes shapes that running writes again.
+        // SAFETY: the caller's.
+        unsafe {
+            let arena = self.plan_raw(inputs, outputs)?;
+            self.run_planned(inputs, outputs, arena)
+        }
+    }
+
+    /// Runs with an arena of the planned size.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run_raw`](Session::run_raw), with tensors that [`plan_raw`](Session::plan_raw) has seen.
+    unsafe fn run_planned(&mut self, inputs: &[Tensor], outputs: &mut [Tensor], bytes: u64) -> Result<(), Error> {
+        self.planned = bytes;
+        let have = self.arena.as_ref().map_or(0, |it| it.len() as u64);
+        if have < bytes || self.arena.is_none() {
+            self.arena = None;
+            let size = usize::try_from(bytes.max(1)).map_err(|error| Reason::Resources(error.to_string()))?;
+            self.arena = Some(MmapMut::map_anon(size).map_err(|error| Reason::Resources(error.to_string()))?);
+        }
+        let (arena, have) = match &mut self.arena {
+            Some(map) => (map.as_mut_ptr(), map.len() as u64),
+            None => (std::ptr::null_mut(), 0),
+        };
+        let host = self.context.table();
+        let run = self.model.run_fn();
+        // SAFETY: the arena is page aligned and as large as it says; `host` points to `self.context`, which is boxed and
+        // outlives the call; the weights are those of the model; the rest is the caller's promise.
+        let code = unsafe {
+            run(self.model.weights(), inputs.as_ptr(), outputs.as_mut_ptr(), arena.cast(), have, &host)
+        };
+        if code == code::OK { Ok(()) } else { Err(self.model.error(code)) }
+    }
+
+    /// Switches measuring by kernel on, from 0, or off.
+    pub fn profile(&mut self, on: bool) {
+        self.context.set_profile(on);
+    }
+
+    /// What was measured, in the order of the descriptor.
+    pub fn timings(&self) -> Vec<Timing> {
+        let names = self.model.descriptor().kernels();
+        let sums = self.context.sums();
+        names.zip(sums).map(|(name, (calls, nanoseconds))| Timing { kernel: name.into(), calls, nanoseconds }).collect()
+    }
+}
+
+fn raw(view: &TensorView) -> Tensor {
+    Tensor {
+        // The model only reads its inputs, whatever the type of the pointers.
+        data: view.bytes().as_ptr().cast_mut().cast(),
+        shape: view.shape().as_ptr().cast_mut(),
+        rank: view.shape().len() as u32,
+        dtype: view.dtype(),
+        bytes: view.bytes().len() as u64,
+    }
+}
