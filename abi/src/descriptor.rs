@@ -94,7 +94,7 @@ pub enum Fault {
 }
 
 /// A symbolic dimension and its range.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Symbol<'a> {
     /// The name in the model.
     pub name: &'a str,
@@ -118,7 +118,7 @@ pub enum Dim<'a> {
 }
 
 /// An input or output.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct TensorRow<'a> {
     /// The name in the model.
     pub name: &'a str,
@@ -315,18 +315,6 @@ impl<'a> Descriptor<'a> {
     /// Kernel names, by the index that profiling reports.
     pub fn kernels(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
         self.rows(field::KERNELS, KERNEL_ROW, read_string)
-    }
-}
-
-impl Default for Symbol<'_> {
-    fn default() -> Self {
-        Symbol { name: "", low: 0, high: 0 }
-    }
-}
-
-impl Default for TensorRow<'_> {
-    fn default() -> Self {
-        TensorRow { name: "", dtype: 0, rank: 0, state: None, blob: &[], dims: 0 }
     }
 }
 

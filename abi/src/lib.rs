@@ -159,12 +159,8 @@ pub type ProfileFn = unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, phase: 
 
 /// `NAME_plan`: checks rank, dtype and dims of the inputs (their data is not read), writes rank, shape and dtype of the
 /// outputs, and the exact arena size for `workers` threads. Returns a [`code`].
-pub type PlanFn = unsafe extern "C" fn(
-    inputs: *const Tensor,
-    outputs: *mut Tensor,
-    arena_bytes: *mut u64,
-    workers: u32,
-) -> i32;
+pub type PlanFn =
+    unsafe extern "C" fn(inputs: *const Tensor, outputs: *mut Tensor, arena_bytes: *mut u64, workers: u32) -> i32;
 
 /// `NAME_run`: checks the inputs, runs, writes the outputs and their shapes. `weights` may be null where they are
 /// embedded, `host` always. Returns a [`code`].

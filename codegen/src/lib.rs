@@ -1,3 +1,15 @@
-//! placeholder
+//! From a fused program to machine code.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`layout`] | how buffers lie in memory |
+//! | [`schedule`] | how a kernel's loops run: steps, checked, chosen by cost |
+//! | [`lower`] | a scheduled kernel as an indexed tile |
+//! | [`linear`], [`math`] | cursors for indices, instructions for functions |
+//! | [`clif`] | a linear tile as machine code, by Cranelift |
+//! | [`artifact`] | objects, libraries, headers, manifests |
 
 pub mod artifact;
+pub mod layout;
+pub mod lower;
+pub mod schedule;

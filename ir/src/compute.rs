@@ -28,6 +28,9 @@ pub struct T {
 /// How many elements are at most evaluated while building.
 const KNOWN_LIMIT: i64 = 512;
 
+/// How many elements a [`Compute::table`] has at most that is a constant.
+const TABLE_LIMIT: i64 = 1 << 16;
+
 /// Builds kernels into a program.
 pub struct Compute<'a> {
     program: &'a mut Program,
@@ -54,6 +57,12 @@ impl T {
     /// The element in the memory type, for ops that only move data.
     pub fn raw(&self, index: Vec<Index>) -> Expr {
         Expr::load(self.dtype, self.buffer, index)
+    }
+
+    /// The element in the memory type where the index is inside, else a number; `facts` leave out what they prove.
+    pub fn raw_or(&self, facts: &Facts, index: Vec<Index>, otherwise: Scalar) -> Expr {
+        let tests = inside(facts, index.iter().cloned().zip(self.shape.iter().cloned()));
+        self.raw(index).guard(tests, otherwise)
     }
 
     /// The element that ONNX's multidirectional broadcasting pairs with index `i` of the result.
@@ -112,6 +121,13 @@ impl<'a> Compute<'a> {
     /// What is known of symbols.
     pub fn facts(&self) -> &Facts {
         &self.program.facts
+    }
+
+    /// What is known of symbols, and of the index that [`Compute::map`] gives for a shape.
+    pub fn facts_at(&self, shape: &[Index]) -> Facts {
+        let mut facts = self.facts().clone();
+        axes("i", shape).into_iter().for_each(|axis| facts.axis(axis.name, &axis.extent));
+        facts
     }
 
     /// Number of inputs, absent ones in between counted.
@@ -258,6 +274,28 @@ impl<'a> Compute<'a> {
         Index::sym(name)
     }
 
+    /// The extents in a rank-1 tensor of known length; those not known while building become symbols.
+    pub fn extents(&mut self, t: &T, what: &str) -> Result<Vec<Index>> {
+        let count = t.size().as_const().filter(|_| t.rank() == 1 && t.dtype.is_int());
+        let count = count.ok_or_else(|| Error::unsupported(format!("{what} must be a vector of known length")))?;
+        let extents: Vec<Index> =
+            (0..count).map(|k| self.value("extent", &t.raw(vec![k.into()]).cast(DType::I64), None)).collect();
+        match extents.iter().find(|extent| extent.as_const().is_some_and(|n| n < 0)) {
+            Some(negative) => Err(Error::invalid(format!("{what} has a negative extent {negative}"))),
+            None => Ok(extents),
+        }
+    }
+
+    /// An integer scalar that decides an extent or a place: evaluated now if it is known, else computed by a kernel and
+    /// bound to a symbol, at most `high`.
+    pub fn value(&mut self, stem: &str, expr: &Expr, high: Option<i64>) -> Index {
+        if let Some(Known::Index(index)) = self.know(&[], &[], None, expr, &[]).and_then(|known| known.into_iter().next()) {
+            return index;
+        }
+        let t = self.map(DType::I64, &[], |_| expr.clone());
+        self.bind(stem, Index::at(t.buffer, vec![]), high)
+    }
+
     /// Demands that two dims are equal; returns the one that says more.
     pub fn same_dim(&mut self, a: &Index, b: &Index) -> Result<Index> {
         if a == b {
@@ -342,15 +380,9 @@ impl<'a> Compute<'a> {
         if points.checked_mul(folds)? > KNOWN_LIMIT || shape.len() > 2 {
             return None;
         }
-        let load = |buffer: u32, index: &[i64]| {
-            let (shape, known) = self.known.get(&buffer)?;
-            let place = shape.iter().zip(index).try_fold(0i64, |at, (dim, i)| Some(at * dim.as_const()? + i))?;
-            known.get(usize::try_from(place).ok()?).cloned()
-        };
         let element = |point: i64| {
             let at = |fold: i64| {
-                let value_of = |name: &str| coordinate(axes, point, name).or_else(|| coordinate(reduced, fold, name));
-                evaluate(value, &self.program.facts, &value_of, &load)
+                self.know_at(value, &|name| coordinate(axes, point, name).or_else(|| coordinate(reduced, fold, name)))
             };
             match monoid {
                 None => at(0),
@@ -358,6 +390,16 @@ impl<'a> Compute<'a> {
             }
         };
         (0..points).map(element).collect()
+    }
+
+    /// The value of an expression where the axes have these values, if it is known while building.
+    fn know_at(&self, value: &Expr, axes: &dyn Fn(&str) -> Option<i64>) -> Option<Known> {
+        let load = |buffer: u32, index: &[i64]| {
+            let (shape, known) = self.known.get(&buffer)?;
+            let place = shape.iter().zip(index).try_fold(0i64, |at, (dim, i)| Some(at * dim.as_const()? + i))?;
+            known.get(usize::try_from(place).ok()?).cloned()
+        };
+        evaluate(value, &self.program.facts, axes, &load)
     }
 
     fn fold_known(&self, monoid: Monoid, values: impl Iterator<Item = Option<Known>>) -> Option<Known> {
@@ -439,7 +481,11 @@ pub fn shape_text(shape: &[Index]) -> String {
 /// A test `0 <= index < extent`, left out if `facts` prove it.
 pub fn inside(facts: &Facts, tests: impl IntoIterator<Item = (Index, Index)>) -> Vec<InRange> {
     let tests = tests.into_iter().map(|(index, extent)| InRange::extent(index, extent));
-    tests.filter(|test| !test.proven(facts)).collect()
+    let proven = |test: &InRange| {
+        let (low, high) = (test.index.clone() - test.low.clone(), test.high.clone() - test.index.clone() - 1);
+        test.proven(facts) || facts.proves(&low) && facts.proves(&high)
+    };
+    tests.filter(|test| !proven(test)).collect()
 }
 
 impl Compute<'_> {
@@ -502,5 +548,40 @@ impl Compute<'_> {
         let i: Vec<Index> = (0..shape.len()).map(|place| Index::var(format!("i{place}"))).collect();
         let index = index(self, &i);
         self.map(x.dtype, shape, |_| x.raw(index))
+    }
+}
+
+impl Compute<'_> {
+    /// As [`Compute::map`], but a constant if its elements can be computed while building: a table of weights or indices.
+    pub fn table(&mut self, dtype: DType, shape: &[Index], f: impl FnOnce(&[Index]) -> Expr) -> T {
+        let axes = axes("i", shape);
+        let index: Vec<Index> = axes.iter().map(|axis| Index::var(axis.name.clone())).collect();
+        let value = f(&index).cast(dtype);
+        let extents: Option<Vec<i64>> = shape.iter().map(Index::as_const).collect();
+        let tensor = extents.and_then(|extents| {
+            let points = extents.iter().try_fold(1i64, |n, extent| n.checked_mul(*extent))?;
+            if points > TABLE_LIMIT {
+                return None;
+            }
+            let element = |point: i64| match self.know_at(&value, &|name| coordinate(&axes, point, name))? {
+                Known::Index(index) => index.as_const().map(Scalar::Int),
+                Known::Float(x) => Some(Scalar::Float(x)),
+            };
+            let scalars: Vec<Scalar> = (0..points).map(element).collect::<Option<_>>()?;
+            Tensor::from_scalars(dtype, extents.iter().map(|&n| n as usize).collect(), &scalars).ok()
+        });
+        match tensor {
+            Some(tensor) => self.constant(tensor),
+            None => self.map(dtype, shape, |_| value),
+        }
+    }
+
+    /// What is known inside a kernel over a domain and reduced axes: the ranges of the indices its closure is given.
+    pub fn scope(&self, domain: &[Index], over: &[Index]) -> Facts {
+        let mut facts = self.facts().clone();
+        for axis in axes("i", domain).iter().chain(&axes("r", over)) {
+            facts.axis(axis.name.clone(), &axis.extent);
+        }
+        facts
     }
 }

@@ -21,6 +21,7 @@ pub mod onnx;
 pub mod ops;
 pub mod program;
 pub mod reshape;
+pub mod target;
 pub mod tensor;
 pub mod text;
 pub mod tile;

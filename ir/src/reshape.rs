@@ -8,6 +8,8 @@ use crate::{Facts, Index};
 /// The index into a tensor of shape `from` of the element at index `i` of shape `to`; both have equally many elements.
 pub fn reshape_index(facts: &Facts, from: &[Index], to: &[Index], i: &[Index]) -> Vec<Index> {
     let mut facts = facts.clone();
+    let i: Vec<Index> =
+        i.iter().zip(to).map(|(i, extent)| if extent.is(1) { Index::zero() } else { i.clone() }).collect();
     for (index, extent) in i.iter().zip(to) {
         if let Some(name) = index.as_var() {
             facts.axis(name.clone(), extent);

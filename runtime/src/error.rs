@@ -109,11 +109,14 @@ impl fmt::Display for Reason {
                 write!(f, "needs the processor feature {name}, which this machine lacks: build with another `--cpu`")
             }
             Reason::Abi(found) => {
-                write!(f, "has ABI version {found}, this runtime has {ABI}: build the model again or change the runtime")
+                write!(
+                    f,
+                    "has ABI version {found}, this runtime has {ABI}: build the model again or change the runtime"
+                )
             }
-            Reason::Damaged => {
-                f.write_str("is damaged: its bytes are not those that were written (tools like `strip` change them, too)")
-            }
+            Reason::Damaged => f.write_str(
+                "is damaged: its bytes are not those that were written (tools like `strip` change them, too)",
+            ),
             Reason::Descriptor(what) => write!(f, "has an impossible descriptor: {what}"),
             Reason::Load(error) => write!(f, "cannot be loaded: {error}"),
             Reason::MissingSymbol(name) => write!(f, "has no symbol `{name}`"),

@@ -54,7 +54,8 @@ pub(crate) fn check(path: &Path, verify: bool) -> Result<Checked, Error> {
     if verify && descriptor.embedded() {
         let weights = descriptor.weights_bytes();
         file.seek(SeekFrom::Start(note.weights_offset)).map_err(unreadable)?;
-        if weights != note.weights_bytes || stream_hash(file.take(weights)).map_err(unreadable)? != descriptor.weights_hash()
+        if weights != note.weights_bytes
+            || stream_hash(file.take(weights)).map_err(unreadable)? != descriptor.weights_hash()
         {
             return Err(Reason::WeightsHash.of(path));
         }

@@ -95,9 +95,7 @@ impl Model {
             )
         };
         let (descriptor, file) = (checked.descriptor, Some(path.to_path_buf()));
-        Ok(Model {
-            inner: Arc::new(Inner { plan, run, message, descriptor, weights, file, _keep: Box::new(library) }),
-        })
+        Ok(Model { inner: Arc::new(Inner { plan, run, message, descriptor, weights, file, _keep: Box::new(library) }) })
     }
 
     /// A model from code in memory.

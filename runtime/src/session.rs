@@ -17,6 +17,9 @@ pub struct Session {
     context: Box<Context>,
     arena: Option<MmapMut>,
     planned: u64,
+    inputs: usize,
+    /// Element type and rank of each output.
+    outputs: Vec<(u32, u32)>,
 }
 
 // SAFETY: nothing in a session belongs to a thread; the pointers inside are made and used within one call.
@@ -30,8 +33,15 @@ impl Session {
             some => some,
         };
         let pool = Pool::new(threads).map_err(|error| Reason::Resources(error.to_string()))?;
-        let kernels = model.descriptor().kernels().len();
-        Ok(Session { model: model.clone(), context: Box::new(Context::new(pool, kernels)), arena: None, planned: 0 })
+        let descriptor = model.descriptor();
+        Ok(Session {
+            context: Box::new(Context::new(pool, descriptor.kernels().len())),
+            arena: None,
+            planned: 0,
+            inputs: descriptor.inputs().len(),
+            outputs: descriptor.outputs().map(|it| (it.dtype, it.rank)).collect(),
+            model: model.clone(),
+        })
     }
 
     /// The model.
@@ -59,7 +69,7 @@ impl Session {
     /// Runs the model into tensors of an earlier run, whose memory is used again where it suffices.
     pub fn run_into(&mut self, inputs: &[TensorView], outputs: &mut Vec<TensorBuf>) -> Result<(), Error> {
         let inputs: Vec<Tensor> = inputs.iter().map(raw).collect();
-        let rows: Vec<(u32, u32)> = self.model.descriptor().outputs().map(|it| (it.dtype, it.rank)).collect();
+        let rows = self.outputs.clone();
         outputs.resize(rows.len(), TensorBuf::default());
         let mut shapes: Vec<Vec<i64>> = rows.iter().map(|(_, rank)| vec![0; *rank as usize]).collect();
         let mut raw: Vec<Tensor> = rows
@@ -91,15 +101,14 @@ impl Session {
     ///
     /// Every tensor has a valid `shape` of `rank` numbers (an output: room for as many as the model's output has).
     pub unsafe fn plan_raw(&self, inputs: &[Tensor], outputs: &mut [Tensor]) -> Result<u64, Error> {
-        let descriptor = self.model.descriptor();
         let expect = |what: &str, expected: usize, found: usize| {
             if expected == found {
                 return Ok(());
             }
             Err(Error::from(Reason::Input(format!("the model has {expected} {what}, {found} were given"))))
         };
-        expect("inputs", descriptor.inputs().len(), inputs.len())?;
-        expect("outputs", descriptor.outputs().len(), outputs.len())?;
+        expect("inputs", self.inputs, inputs.len())?;
+        expect("outputs", self.outputs.len(), outputs.len())?;
         let mut arena = 0;
         let plan = self.model.plan_fn();
         // SAFETY: the arrays have as many tensors as the model reads; the rest is the caller's promise.
@@ -143,9 +152,8 @@ impl Session {
         let run = self.model.run_fn();
         // SAFETY: the arena is page aligned and as large as it says; `host` points to `self.context`, which is boxed and
         // outlives the call; the weights are those of the model; the rest is the caller's promise.
-        let code = unsafe {
-            run(self.model.weights(), inputs.as_ptr(), outputs.as_mut_ptr(), arena.cast(), have, &host)
-        };
+        let code =
+            unsafe { run(self.model.weights(), inputs.as_ptr(), outputs.as_mut_ptr(), arena.cast(), have, &host) };
         if code == code::OK { Ok(()) } else { Err(self.model.error(code)) }
     }
 

@@ -34,9 +34,12 @@ fn wrong(what: String) -> Error {
 /// The bytes of a tensor with this shape.
 fn size(number: u32, shape: &[i64]) -> Result<usize, Error> {
     let element = dtype::find(number).ok_or_else(|| wrong(format!("unknown dtype number {number}")))?;
-    let count = shape.iter().try_fold(i64::from(element.bytes), |product, &dim| {
-        if dim < 0 { None } else { product.checked_mul(dim) }
-    });
+    let count = shape.iter().try_fold(
+        i64::from(element.bytes),
+        |product, &dim| {
+            if dim < 0 { None } else { product.checked_mul(dim) }
+        },
+    );
     let size = count.and_then(|it| isize::try_from(it).ok());
     size.map(isize::unsigned_abs).ok_or_else(|| wrong(format!("shape {shape:?} is negative or too large")))
 }
@@ -65,7 +68,7 @@ impl<'a> TensorView<'a> {
             return Err(wrong(format!("{name} tensor of shape {shape:?} has {} bytes, not {expected}", data.len())));
         }
         let align = dtype::find(dtype).map_or(1, |it| it.bytes as usize);
-        if data.as_ptr().addr() % align != 0 && !data.is_empty() {
+        if !data.as_ptr().addr().is_multiple_of(align) && !data.is_empty() {
             return Err(wrong(format!("the data of a {name} tensor must be aligned to {align} bytes")));
         }
         Ok(TensorView { dtype, shape, data })

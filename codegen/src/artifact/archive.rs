@@ -10,7 +10,7 @@ fn member(name: &str, bytes: u64, out: &mut dyn Write) -> io::Result<()> {
     if bytes > 9_999_999_999 {
         return Err(io::Error::other("the object is too large for an archive: keep the weights in their own file"));
     }
-    write!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{bytes:<10}`\n", 0, 0, 0, 644)
+    writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{bytes:<10}`", 0, 0, 0, 644)
 }
 
 /// Writes an archive with this object.

@@ -93,7 +93,8 @@ pub fn build(description: &Description, arch: Architecture) -> Vec<u8> {
     b.u32(ABI);
     b.u32(0); // the total, at the end
     b.u32(arch as u32);
-    b.u32(u32::from(embedded) * abi::FLAG_EMBEDDED | u32::from(fixed.is_some()) * abi::FLAG_ARENA_FIXED);
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    b.u32(flag(embedded, abi::FLAG_EMBEDDED) | flag(fixed.is_some(), abi::FLAG_ARENA_FIXED));
     b.u64(description.features);
     b.u64(description.weights_bytes);
     b.u64(0); // the hash of the weights, by `patch`

@@ -102,12 +102,12 @@ impl Strings {
         Strings(vec![0])
     }
 
-    /// Adds a string; gives its place.
-    pub fn add(&mut self, text: &str) -> u32 {
-        let place = self.0.len() as u32;
-        self.0.extend(text.as_bytes());
-        self.0.push(0);
-        place
+    /// Adds strings, each behind the one before.
+    pub fn extend(&mut self, texts: impl IntoIterator<Item = impl AsRef<str>>) {
+        for text in texts {
+            self.0.extend(text.as_ref().as_bytes());
+            self.0.push(0);
+        }
     }
 }
 

@@ -32,7 +32,8 @@ impl Relocatable {
     pub fn new(object: &[u8], arch: Architecture, description: &Description) -> Result<Relocatable, Error> {
         let image = Image::read(object, arch, description)?;
         let defined = image.symbols.iter().enumerate();
-        let defined = defined.filter(|(number, it)| it.global && it.section.is_some() || Some(*number) == image.weights);
+        let defined =
+            defined.filter(|(number, it)| it.global && it.section.is_some() || Some(*number) == image.weights);
         let exports = defined.map(|(_, it)| it.name.clone()).collect();
         let mut it = Relocatable { head: object.to_vec(), tail: None, bytes: object.len() as u64, exports };
         if let Some(weights) = image.weights {
@@ -69,7 +70,8 @@ impl Relocatable {
         // The section names, with one more.
         let row = names * SHDR as usize;
         let old = read(&headers, row + 24, 8).zip(read(&headers, row + 32, 8)).ok_or_else(damaged)?;
-        let mut tail = object.get(old.0 as usize..).and_then(|it| it.get(..old.1 as usize)).ok_or_else(damaged)?.to_vec();
+        let mut tail =
+            object.get(old.0 as usize..).and_then(|it| it.get(..old.1 as usize)).ok_or_else(damaged)?.to_vec();
         let place = tail.len() as u32;
         tail.extend(SECTION);
         headers[row + 24..row + 32].copy_from_slice(&(start + stored).to_le_bytes());

@@ -173,14 +173,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_error() {
         let mut code = [0; 4];
-        assert!(matches!(
-            apply(Architecture::X86_64, R_X86_64_PC32, &mut code, 0, 0, 1 << 31),
-            Err(Fault::Range)
-        ));
-        assert!(matches!(
-            apply(Architecture::Aarch64, R_AARCH64_CALL26, &mut code, 0, 0, 1 << 27),
-            Err(Fault::Range)
-        ));
+        assert!(matches!(apply(Architecture::X86_64, R_X86_64_PC32, &mut code, 0, 0, 1 << 31), Err(Fault::Range)));
+        assert!(matches!(apply(Architecture::Aarch64, R_AARCH64_CALL26, &mut code, 0, 0, 1 << 27), Err(Fault::Range)));
         assert!(matches!(apply(Architecture::Aarch64, R_AARCH64_CALL26, &mut code, 0, 0, 2), Err(Fault::Align)));
         assert!(matches!(apply(Architecture::X86_64, R_X86_64_TPOFF32, &mut code, 0, 0, 2), Err(Fault::Unknown)));
         assert!(matches!(apply(Architecture::X86_64, R_X86_64_PC32, &mut code, 2, 0, 2), Err(Fault::Range)));

@@ -44,7 +44,8 @@ impl Shared {
     /// Lays out and relocates an object.
     pub fn new(object: &[u8], arch: Architecture, description: &Description) -> Result<Shared, Error> {
         let image = Image::read(object, arch, description)?;
-        let mut draft = Draft { image, arch, description, sections: Vec::new(), homes: Vec::new(), exports: Vec::new() };
+        let mut draft =
+            Draft { image, arch, description, sections: Vec::new(), homes: Vec::new(), exports: Vec::new() };
         draft.gather();
         let page = match arch {
             Architecture::X86_64 => 4096,
@@ -74,48 +75,51 @@ impl Draft<'_> {
     /// Collects all sections with their sizes, in the order of memory.
     fn gather(&mut self) {
         let name = &self.description.name;
-        let mut exports: Vec<String> =
-            ["descriptor", "message", "plan", "run"].iter().map(|it| format!("{name}_{it}")).collect();
+        self.exports = ["descriptor", "message", "plan", "run"].iter().map(|it| format!("{name}_{it}")).collect();
         if self.image.weights.is_some() {
-            exports.push(format!("{name}_weights"));
+            self.exports.push(format!("{name}_weights"));
         }
-        let names: Vec<&str> = exports.iter().map(String::as_str).collect();
-        let mut strings = Strings::new();
-        names.iter().for_each(|name| drop(strings.add(name)));
-        strings.add(&Kind::Shared.file_name(name));
-        let addresses = self.image.sections.iter().flat_map(|it| &it.relocations);
-        let addresses = addresses.filter(|it| is_address(self.arch, it.kind)).count() as u64;
-        let alloc = u64::from(SHF_ALLOC);
+        let (alloc, write) = (u64::from(SHF_ALLOC), u64::from(SHF_ALLOC | SHF_WRITE));
         self.add(".note.mlc", SHT_NOTE, alloc, 8, vec![0; 16 + note::BYTES]);
-        self.add(".hash", SHT_HASH, alloc, 8, elf::hash_table(&names));
-        self.add(".dynsym", SHT_DYNSYM, alloc, 8, vec![0; (names.len() + 1) * SYM as usize]);
+        self.dynamic_tables(alloc);
+        self.homes = vec![Home { section: 0, offset: 0 }; self.image.sections.len()];
+        self.merge(".rodata", Place::ReadOnly, alloc);
+        self.merge(".text", Place::Text, alloc | u64::from(SHF_EXECINSTR));
+        self.add(".dynamic", SHT_DYNAMIC, write, 8, vec![0; 14 * 16]);
+        self.merge(".data.rel.ro", Place::Relocated, write);
+        self.merge(".data", Place::Data, write);
+        self.merge(".bss", Place::Zero, write);
+        let mut strings = Strings::new();
+        let locals: Vec<String> = self.local_functions().map(|it| it.name.clone()).collect();
+        strings.extend(locals.iter().chain(&self.exports));
+        self.add(".symtab", SHT_SYMTAB, 0, 8, vec![0; (locals.len() + self.exports.len() + 1) * SYM as usize]);
+        self.add(".strtab", SHT_STRTAB, 0, 1, strings.0);
+        if self.image.weights.is_some() {
+            self.add(".weights", SHT_PROGBITS, alloc, WEIGHTS_ALIGN, Vec::new());
+            self.section(".weights").size = self.description.weights_bytes + WEIGHTS_SLACK;
+        }
+        let mut strings = Strings::new();
+        strings.extend(self.sections.iter().map(|it| it.name));
+        strings.extend([".shstrtab"]);
+        self.add(".shstrtab", SHT_STRTAB, 0, 1, strings.0);
+        self.link();
+    }
+
+    /// Adds what the loader looks symbols and relocations up in.
+    fn dynamic_tables(&mut self, alloc: u64) {
+        let names: Vec<&str> = self.exports.iter().map(String::as_str).collect();
+        let (hash, symbols) = (elf::hash_table(&names), vec![0; (names.len() + 1) * SYM as usize]);
+        let mut strings = Strings::new();
+        strings.extend(&names);
+        strings.extend([Kind::Shared.file_name(&self.description.name)]);
+        let relocations = self.image.sections.iter().flat_map(|it| &it.relocations);
+        let addresses = relocations.filter(|it| is_address(self.arch, it.kind)).count() as u64;
+        self.add(".hash", SHT_HASH, alloc, 8, hash);
+        self.add(".dynsym", SHT_DYNSYM, alloc, 8, symbols);
         self.add(".dynstr", SHT_STRTAB, alloc, 1, strings.0);
         if addresses > 0 {
             self.add(".rela.dyn", SHT_RELA, alloc, 8, vec![0; (addresses * RELA) as usize]);
         }
-        self.homes = vec![Home { section: 0, offset: 0 }; self.image.sections.len()];
-        self.merge(".rodata", Place::ReadOnly, alloc);
-        self.merge(".text", Place::Text, alloc | u64::from(SHF_EXECINSTR));
-        self.add(".dynamic", SHT_DYNAMIC, alloc | u64::from(SHF_WRITE), 8, vec![0; 14 * 16]);
-        self.merge(".data.rel.ro", Place::Relocated, alloc | u64::from(SHF_WRITE));
-        self.merge(".data", Place::Data, alloc | u64::from(SHF_WRITE));
-        self.merge(".bss", Place::Zero, alloc | u64::from(SHF_WRITE));
-        let mut strings = Strings::new();
-        let locals = self.local_functions().map(|it| it.name.clone()).collect::<Vec<_>>();
-        locals.iter().chain(&exports).for_each(|name| drop(strings.add(name)));
-        self.add(".symtab", SHT_SYMTAB, 0, 8, vec![0; (locals.len() + exports.len() + 1) * SYM as usize]);
-        self.add(".strtab", SHT_STRTAB, 0, 1, strings.0);
-        if self.image.weights.is_some() {
-            self.add(".weights", SHT_PROGBITS, alloc, WEIGHTS_ALIGN, Vec::new());
-            let size = self.description.weights_bytes + WEIGHTS_SLACK;
-            self.section(".weights").size = size;
-        }
-        let mut strings = Strings::new();
-        self.sections.iter().for_each(|it| drop(strings.add(it.name)));
-        strings.add(".shstrtab");
-        self.add(".shstrtab", SHT_STRTAB, 0, 1, strings.0);
-        self.exports = exports;
-        self.link();
     }
 
     /// Connects the tables that refer to each other.

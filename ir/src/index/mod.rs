@@ -6,6 +6,7 @@
 //!
 //! Invariants: terms are sorted by their atoms, no coefficient is 0, atoms within a term are sorted.
 
+mod bounds;
 mod facts;
 mod prove;
 mod text;

@@ -24,24 +24,51 @@ macro_rules! ops {
     };
 }
 
+mod activation;
+mod arithmetic;
+mod batch_normalization;
 mod concat;
+mod conv;
+mod conv_transpose;
 mod elementwise;
 mod gather;
+mod instance_normalization;
 mod layer_normalization;
+mod logic;
 mod matmul;
+mod normalize;
+mod pool;
+mod resample;
 mod reshape;
+mod resize;
 mod softmax;
 mod transpose;
+mod window;
 
 ops! {
     "": {
+        "AveragePool" => pool::AveragePool,
+        "BatchNormalization" => batch_normalization::BatchNormalization,
         "Concat" => concat::Concat,
+        "Conv" => conv::Conv,
+        "ConvTranspose" => conv_transpose::ConvTranspose,
         "Gather" => gather::Gather,
+        "GlobalAveragePool" => pool::GlobalPool,
+        "GlobalLpPool" => pool::GlobalPool,
+        "GlobalMaxPool" => pool::GlobalPool,
+        "GroupNormalization" => instance_normalization::GroupNormalization,
+        "InstanceNormalization" => instance_normalization::InstanceNormalization,
         "LayerNormalization" => layer_normalization::LayerNormalization,
+        "LpPool" => pool::LpPool,
         "MatMul" => matmul::MatMul,
+        "MaxPool" => pool::MaxPool,
+        "RMSNormalization" => layer_normalization::RmsNormalization,
         "Reshape" => reshape::Reshape,
+        "Resize" => resize::Resize,
+        "SimplifiedLayerNormalization" => layer_normalization::RmsNormalization,
         "Softmax" => softmax::Softmax,
         "Transpose" => transpose::Transpose,
+        "Upsample" => resize::Resize,
     }
 }
 

@@ -334,6 +334,24 @@ macro_rules! operators {
                 self.binary($function, other)
             }
         }
+        impl $trait<&Expr> for Expr {
+            type Output = Expr;
+            fn $method(self, other: &Expr) -> Expr {
+                self.binary($function, other)
+            }
+        }
+        impl $trait<Expr> for &Expr {
+            type Output = Expr;
+            fn $method(self, other: Expr) -> Expr {
+                self.binary($function, &other)
+            }
+        }
+        impl $trait<f64> for &Expr {
+            type Output = Expr;
+            fn $method(self, other: f64) -> Expr {
+                self.binary($function, &self.like(other))
+            }
+        }
         impl $trait<f64> for Expr {
             type Output = Expr;
             fn $method(self, other: f64) -> Expr {

@@ -86,13 +86,28 @@ impl Evaluator<'_> {
             ExprKind::Compare(how, a, b) => self.compare(*how, &self.expr(a)?, &self.expr(b)?),
             ExprKind::Cast(inner) => cast(self.expr(inner)?, dtype),
             ExprKind::Unary(f, a) => unary(*f, self.expr(a)?, dtype),
+            ExprKind::Binary(Binary::And, a, b) if dtype == DType::Bool => self.logic(a, b, 0),
+            ExprKind::Binary(Binary::Or, a, b) if dtype == DType::Bool => self.logic(a, b, 1),
             ExprKind::Binary(f, a, b) => self.binary(*f, self.expr(a)?, self.expr(b)?, dtype),
-            ExprKind::Math(Math::Pow, operands) => match (self.expr(&operands[0])?, self.expr(&operands[1])?) {
-                (Known::Float(a), Known::Float(b)) => Some(Known::Float(a.powf(b))),
-                _ => None,
-            },
-            ExprKind::Stage(_) | ExprKind::Bitcast(_) | ExprKind::Math(..) => None,
+            ExprKind::Math(f, operands) => {
+                let operands: Option<Vec<Known>> = operands.iter().map(|operand| self.expr(operand)).collect();
+                math(*f, &operands?, dtype)
+            }
+            ExprKind::Stage(_) | ExprKind::Bitcast(_) => None,
         }
+    }
+
+    /// Logical and (or), decided by one operand alone if that is 0 (1).
+    fn logic(&self, a: &Expr, b: &Expr, decides: i64) -> Option<Known> {
+        let operands = [self.expr(a), self.expr(b)];
+        let number = |known: &Option<Known>| match known {
+            Some(Known::Index(index)) => index.as_const(),
+            _ => None,
+        };
+        if operands.iter().any(|known| number(known) == Some(decides)) {
+            return Some(Known::Index(decides.into()));
+        }
+        operands.iter().all(|known| number(known).is_some()).then(|| Known::Index((1 - decides).into()))
     }
 
     fn compare(&self, how: Compare, a: &Known, b: &Known) -> Option<Known> {
@@ -134,6 +149,7 @@ impl Evaluator<'_> {
             Binary::Mul => a * b,
             Binary::Div => match (a.as_const(), b.as_const()) {
                 (Some(a), Some(b)) => Index::from(a.checked_div(b).unwrap_or(0)),
+                (None, Some(1)) => a,
                 // Truncation is floor where nothing is negative.
                 _ if self.facts.nonneg(&a) && positive(&b) => self.facts.div(&a, &b),
                 // A constant denominator settles the sign of `b`; `-x / n` is `-(x / n)`.
@@ -200,6 +216,15 @@ fn unary(f: Unary, a: Known, dtype: DType) -> Option<Known> {
             Some(Known::Float(Scalar::Float(value).cast(dtype).float()))
         }
     }
+}
+
+fn math(f: Math, operands: &[Known], dtype: DType) -> Option<Known> {
+    let (a, b) = match operands {
+        [Known::Float(a)] => (*a, 0.0),
+        [Known::Float(a), Known::Float(b)] => (*a, *b),
+        _ => return None,
+    };
+    Some(Known::Float(Scalar::Float(crate::tile::interp::math(f, a, b)).cast(dtype).float()))
 }
 
 fn cast(known: Known, to: DType) -> Option<Known> {

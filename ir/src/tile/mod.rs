@@ -19,6 +19,7 @@ mod scopes;
 mod tests;
 mod text;
 mod verify;
+mod visit;
 
 pub use parse::{parse, parse_tile};
 pub use row::Row;
@@ -63,7 +64,7 @@ pub struct Param {
     pub dims: Vec<Index>,
     /// Where it lives and who may write.
     pub space: Space,
-    /// Bytes that may be read (not written) past its end.
+    /// Bytes that may be read (not written) past its end, and past the end of every row; what is there is undefined.
     pub slack: u32,
 }
 
@@ -169,7 +170,8 @@ pub enum Inst {
         body: Vec<Inst>,
     },
     /// Runs `then` if all tests hold, else `otherwise`. Tests are the same for all lanes. Values defined inside are
-    /// not seen outside; cells are.
+    /// not seen outside; what cells of the outside are set to is. A branch that numbers and unrolled variables alone rule
+    /// out may be nonsense: it is not looked at.
     If {
         /// All must hold.
         all: Vec<InRange>,
@@ -196,7 +198,7 @@ pub enum Inst {
         /// Its new value.
         value: Operand,
     },
-    /// `cell += a * b` by a row of the matrix table: fused where the target can.
+    /// `cell += a * b` by a row of the matrix table: floats round once, ints wrap. See [`Row`].
     Dot {
         /// Name of the row, such as `f32x4`.
         row: Name,
@@ -225,11 +227,11 @@ pub enum Inst {
         value: Operand,
         /// Its type.
         ty: Type,
-        /// Only the first so many lanes are written; all if absent.
+        /// Only the first so many lanes are written, none if it is negative; all if absent.
         first: Option<Index>,
     },
-    /// Linear only: declares a pointer, `base of buffer + offset` bytes. With `advance`, it grows by that many bytes at the
-    /// end of each iteration of the innermost serial loop that follows in the same body (the loop variable named there).
+    /// Linear only: declares a pointer, `base of buffer + offset` bytes. With `advance`, it grows by that many bytes at
+    /// the end of each iteration of the serial loop over the named variable that follows in the same body.
     Cursor {
         /// Its name.
         name: Name,
@@ -245,13 +247,13 @@ pub enum Inst {
 /// What computes a value. All operands have the result's type unless said otherwise.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Op {
-    /// Consecutive elements. With `first`, only so many lanes are read and the others are 0.
+    /// Consecutive elements. With `first`, only so many lanes (none if it is negative) are read and the others are 0.
     Load(Access, Option<Index>),
     /// One element in all lanes.
     Broadcast(Access),
     /// A scalar in all lanes.
     Splat(Operand),
-    /// 0, 1, 2, ... in the lanes.
+    /// 0, 1, 2, ... in the lanes, which are ints.
     Iota,
     /// An integer expression in all lanes; `ty` is I64 or I32 (wrapped).
     Index(Index),
@@ -259,20 +261,21 @@ pub enum Op {
     Lane(Operand, u16),
     /// Vector from scalars, one a lane.
     Pack(Vec<Operand>),
-    /// All lanes of a vector folded to a scalar, by halving: lane i with lane i + n/2, and so on.
+    /// All lanes of a vector folded to a scalar, by halving: lane i with lane i + n/2, and so on. `And` and `Or` are of
+    /// bools, the others of numbers; of two floats that are equal, `Max` and `Min` keep the second.
     Reduce(Monoid, Operand),
     /// One operand.
     Unary(Unary, Operand),
     /// Two operands.
     Binary(Binary, Operand, Operand),
-    /// `a * b + c`, rounded once where the target has it.
+    /// `a * b + c` of floats, rounded once.
     Fma(Operand, Operand, Operand),
     /// `Bool` from two operands of type `.1`. Floats: false if either is NaN, except `Ne`.
     Compare(Compare, Type, Operand, Operand),
     /// First operand is `Bool`.
     Select(Operand, Operand, Operand),
-    /// Number conversion from the given type: ints wrap, float to int truncates and saturates (NaN is 0), float to float rounds to nearest even,
-    /// to `Bool` is `!= 0`.
+    /// Number conversion from the given type: ints wrap, float to int truncates and saturates (NaN is 0), float to float
+    /// rounds once to nearest even, int to `F16` or `BF16` goes through `F32`, to `Bool` is `!= 0`.
     Convert(Type, Operand),
     /// The same bits as another type of equal size.
     Bitcast(Type, Operand),
@@ -309,7 +312,7 @@ pub enum Unary {
     Trunc,
     /// Halves to even.
     Round,
-    /// All bits, or the logical value of a `Bool`.
+    /// All bits of an int, or the logical value of a `Bool`.
     Not,
 }
 
@@ -330,11 +333,11 @@ pub enum Binary {
     Min,
     /// `a > b ? a : b`
     Max,
-    /// Bits, or logical on `Bool`.
+    /// Bits of ints, or logical on `Bool`.
     And,
-    /// Bits, or logical on `Bool`.
+    /// Bits of ints, or logical on `Bool`.
     Or,
-    /// Bits, or logical on `Bool`.
+    /// Bits of ints, or logical on `Bool`.
     Xor,
     /// By less than the width.
     Shl,

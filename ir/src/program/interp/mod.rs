@@ -9,7 +9,7 @@
 mod compile;
 mod eval;
 
-use super::{Kernel, Program, Stage, Step, StoreMode};
+use super::{Kernel, Program, Stage, Step};
 use crate::tensor::Scalar;
 use crate::tile::Monoid;
 use crate::{DType, Error, Index, Name, Result, Tensor};
@@ -215,7 +215,7 @@ fn reads_stage(stage: &Stage, number: usize) -> bool {
 }
 
 /// The value a fold begins with.
-pub(crate) fn identity(monoid: Monoid, dtype: DType) -> Scalar {
+pub fn identity(monoid: Monoid, dtype: DType) -> Scalar {
     let (low, high) = integer_range(dtype);
     match (monoid, dtype.is_float()) {
         (Monoid::Sum | Monoid::Or, false) => Scalar::Int(0),

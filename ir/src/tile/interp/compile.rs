@@ -281,7 +281,6 @@ impl<'a> Compiler<'a> {
     }
 
     /// A function of two expressions; `Err` is the number it is, if it is one.
-    #[expect(clippy::type_complexity, reason = "used above only")]
     fn pair(
         &self,
         pair: &(Index, Index),
@@ -289,10 +288,9 @@ impl<'a> Compiler<'a> {
         fold: fn(i64, i64) -> Option<i64>,
     ) -> Compiled<Result<Factor, i64>> {
         let (a, b) = (self.expr(&pair.0)?, self.expr(&pair.1)?);
-        if a.terms.is_empty() && b.terms.is_empty() {
-            if let Some(number) = fold(a.constant, b.constant) {
-                return Ok(Err(number));
-            }
+        let numbers = a.terms.is_empty() && b.terms.is_empty();
+        if let Some(number) = fold(a.constant, b.constant).filter(|_| numbers) {
+            return Ok(Err(number));
         }
         Ok(Ok(factor(Box::new((a, b)))))
     }

@@ -111,7 +111,7 @@ fn conversions_saturate_wrap_and_round() {
     assert_eq!(convert::<u64, f32>(u64::MAX), 18446744073709551616.0);
     assert_eq!(convert::<f64, f32>(1e300), f32::INFINITY);
     assert_eq!(convert::<f32, half::f16>(65520.0), half::f16::INFINITY);
-    assert_eq!(convert::<f32, half::bf16>(1.00390625), half::bf16::ONE);
+    assert_eq!(convert::<f32, half::bf16>(1.0 + 1.0 / 256.0), half::bf16::ONE);
     assert_eq!(convert::<half::f16, f32>(half::f16::from_f32(-0.5)), -0.5);
     assert_eq!(convert::<half::bf16, i32>(half::bf16::from_f32(-7.5)), -7);
     let to_bool = "%a = load f32x4 @0[0] %c = convert boolx4 f32x4 %a store boolx4 @1[0], %c";
@@ -189,7 +189,10 @@ fn traps() {
     assert_eq!(trap(1, "%a = load f32x4 @0[2] store f32x4 @1[0], %a"), Cause::Undefined);
     assert_eq!(trap(1, "%a = load f32x4 @0[2] %b = reduce f32 sum %a store f32 @1[0], %b"), Cause::Undefined);
     assert!(matches!(trap(1, "%a = load f32 @1[2]"), Cause::Uninitialised(_, 8)));
-    assert!(matches!(trap(2, "if 0 <= %t < 1 { store f32 @2[0], 0.0 } else { %a = load f32 @2[0] }"), Cause::Uninitialised(..)));
+    assert!(matches!(
+        trap(2, "if 0 <= %t < 1 { store f32 @2[0], 0.0 } else { %a = load f32 @2[0] }"),
+        Cause::Uninitialised(..)
+    ));
     assert!(matches!(trap(2, "store f32 @1[0], 0.0"), Cause::Race(_, 0, 0)));
     assert!(matches!(trap(2, "if 0 <= %t < 1 { store f32 @1[0], 0.0 } else { %a = load f32 @1[0] }"), Cause::Race(..)));
     assert_eq!(trap(1, "%a = iota i32x4 %b = add i32x4 %a, 30 %c = shl i32x4 1, %b"), Cause::Shift(32));

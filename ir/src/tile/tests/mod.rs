@@ -3,6 +3,7 @@
 mod examples;
 mod interp;
 mod round_trip;
+mod soundness;
 mod verify;
 
 use super::interp::{Buffer, Trap, run};

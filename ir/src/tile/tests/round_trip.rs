@@ -19,11 +19,8 @@ fn name() -> impl Strategy<Value = Name> + Clone {
 }
 
 fn index() -> impl Strategy<Value = Index> + Clone {
-    let leaf = prop_oneof![
-        (-1000i64..1000).prop_map(Index::from),
-        local().prop_map(Index::var),
-        name().prop_map(Index::sym),
-    ];
+    let leaf =
+        prop_oneof![(-1000i64..1000).prop_map(Index::from), local().prop_map(Index::var), name().prop_map(Index::sym),];
     leaf.prop_recursive(3, 12, 2, |inner| {
         let two = (inner.clone(), inner.clone());
         prop_oneof![
@@ -40,7 +37,8 @@ fn index() -> impl Strategy<Value = Index> + Clone {
 }
 
 fn ty() -> impl Strategy<Value = Type> + Clone {
-    (select(DType::all().collect::<Vec<_>>()), select(vec![1, 2, 4, 16])).prop_map(|(dtype, lanes)| Type { dtype, lanes })
+    (select(DType::all().collect::<Vec<_>>()), select(vec![1, 2, 4, 16]))
+        .prop_map(|(dtype, lanes)| Type { dtype, lanes })
 }
 
 fn reference() -> impl Strategy<Value = Ref> + Clone {
@@ -48,7 +46,8 @@ fn reference() -> impl Strategy<Value = Ref> + Clone {
 }
 
 fn operand() -> impl Strategy<Value = Operand> + Clone {
-    let floats = prop_oneof![Just(-0.0), Just(f64::INFINITY), any::<f64>().prop_filter("equal to itself", |x| !x.is_nan())];
+    let floats =
+        prop_oneof![Just(-0.0), Just(f64::INFINITY), any::<f64>().prop_filter("equal to itself", |x| !x.is_nan())];
     prop_oneof![
         reference().prop_map(Operand::Ref),
         floats.prop_map(Operand::Float),
@@ -59,8 +58,11 @@ fn operand() -> impl Strategy<Value = Operand> + Clone {
 fn access() -> impl Strategy<Value = Access> + Clone {
     prop_oneof![
         (0u32..5, vec(index(), 0..3)).prop_map(|(buffer, index)| Access::Indexed { buffer, index }),
-        (local(), -5000i64..5000, 0u32..5)
-            .prop_map(|(cursor, offset, buffer)| Access::Linear { cursor, offset, buffer }),
+        (local(), -5000i64..5000, 0u32..5).prop_map(|(cursor, offset, buffer)| Access::Linear {
+            cursor,
+            offset,
+            buffer
+        }),
     ]
 }
 
@@ -88,13 +90,21 @@ fn op() -> impl Strategy<Value = Op> + Clone {
 
 fn simple() -> impl Strategy<Value = Inst> + Clone {
     prop_oneof![
-        (local(), ty(), vec(1u32..9, 0..3), operand())
-            .prop_map(|(name, ty, dims, init)| Inst::Cell { name, ty, dims, init }),
+        (local(), ty(), vec(1u32..9, 0..3), operand()).prop_map(|(name, ty, dims, init)| Inst::Cell {
+            name,
+            ty,
+            dims,
+            init
+        }),
         (reference(), operand()).prop_map(|(cell, value)| Inst::Set { cell, value }),
         (name(), reference(), operand(), operand()).prop_map(|(row, cell, a, b)| Inst::Dot { row, cell, a, b }),
         (reference(), ty(), op()).prop_map(|(dst, ty, op)| Inst::Let { dst, ty, op }),
-        (access(), operand(), ty(), option::of(index()))
-            .prop_map(|(to, value, ty, first)| Inst::Store { to, value, ty, first }),
+        (access(), operand(), ty(), option::of(index())).prop_map(|(to, value, ty, first)| Inst::Store {
+            to,
+            value,
+            ty,
+            first
+        }),
         (local(), 0u32..5, index(), option::of((local(), index())))
             .prop_map(|(name, buffer, offset, advance)| Inst::Cursor { name, buffer, offset, advance }),
     ]
@@ -107,8 +117,11 @@ fn inst() -> impl Strategy<Value = Inst> + Clone {
         prop_oneof![
             (select(LoopKind::ALL), local(), index(), index(), 1i64..9, body.clone())
                 .prop_map(|(kind, var, low, high, step, body)| Inst::Loop { kind, var, low, high, step, body }),
-            (vec(test.clone(), 0..3), body.clone(), body)
-                .prop_map(|(all, then, otherwise)| Inst::If { all, then, otherwise }),
+            (vec(test.clone(), 0..3), body.clone(), body).prop_map(|(all, then, otherwise)| Inst::If {
+                all,
+                then,
+                otherwise
+            }),
         ]
     })
 }
@@ -159,7 +172,7 @@ fn the_text_is_as_documented() {
     assert_eq!(
         printed,
         "tile silu indexed (@0 x: f32[n] input, @1 y: f32[n] output) symbols n tasks %t: floordiv(n + 63, 64) {
-  loop serial %i in 0..floordiv(min(-64*%t + n, 64) + 15, 16) {
+  loop serial %i in 0..floordiv(min(64, -64*%t + n) + 15, 16) {
     %v = load f32x16 @0[16*%i + 64*%t], first -16*%i - 64*%t + n
     %q = neg f32x16 %v
     %e = math f32x16 exp (%q)

@@ -145,7 +145,10 @@ fn bounds() {
     assert_right("loop serial %i in 0..8 step 4 { store f32x4 @1[%t, 7 - %i - 3], 0.0 }");
     assert_right("loop serial %i in 0..9 { if 1 <= %i < 9 { store f32 @1[%t, %i - 1], 0.0 } }");
     assert_right("loop serial %i in 0..9 { if 0 <= %i < 8 {} else { store f32 @1[%t, %i - 8], 0.0 } }");
-    assert_wrong("loop serial %i in 0..9 { store f32 @1[%t, %i], 0.0 }", "cannot prove %i < ".replace(" < ", " + 1 <= 8").as_str());
+    assert_wrong(
+        "loop serial %i in 0..9 { store f32 @1[%t, %i], 0.0 }",
+        "cannot prove %i < ".replace(" < ", " + 1 <= 8").as_str(),
+    );
     assert_wrong("%a = bcast f32 @0[at(@3, %t), 0]", "cannot prove 0 <= at(@3, %t)");
     assert_right("if 0 <= at(@3, %t) < n { %a = bcast f32 @0[at(@3, %t), 0] }");
     assert_right("%a = bcast f32 @0[max(0, min(n - 1, at(@3, %t))), 0]");
@@ -190,8 +193,7 @@ fn convolution_with_guards_is_in_bounds() {
 #[test]
 fn tasks_that_may_meet_are_reported() {
     let warnings = |tasks: &str, body: &str| {
-        let text =
-            format!("tile k indexed (@0 y: f32[a, b, 64] output) symbols a, b tasks %t: {tasks} {{ {body} }}");
+        let text = format!("tile k indexed (@0 y: f32[a, b, 64] output) symbols a, b tasks %t: {tasks} {{ {body} }}");
         let found = verify(&tile(&text), &Facts::default()).unwrap_or_else(|e| panic!("{e}"));
         found.len()
     };
@@ -239,4 +241,26 @@ fn linear_tiles() {
     }
     assert_wrong("cursor %p = @0 + 0", "a cursor in the indexed phase");
     assert_wrong("%a = load f32 [%p + 0 in @0]", "cursor %p is not declared here");
+}
+
+/// The worked example of a block of 8 rows by 48 columns, with an unknown number of rows.
+#[test]
+fn a_block_with_guarded_rows_is_proved() {
+    let text = "tile up indexed (@0 A: f32[M, 384] input, @1 B: f32[32, 384, 48] input, @2 bias: f32[1536] input,
+        @3 C: f32[M, 1536] output) symbols M tasks %t: 32*cdiv(M, 32) {
+      loop serial %m in 32*floordiv(%t, 32) .. min(M, 32*floordiv(%t, 32) + 32) step 8 {
+        cell %c: f32x16[8, 3] = 0.0
+        loop serial %k in 0..384 {
+          loop unroll %j in 0..3 { %b[%j] = load f32x16 @1[mod(%t, 32), %k, 16*%j] }
+          loop unroll %i in 0..8 {
+            %a = bcast f32x16 @0[min(%m + %i, M - 1), %k]
+            loop unroll %j in 0..3 { dot f32x16 %c[%i, %j], %a, %b[%j] } } }
+        loop unroll %i in 0..8 { if 0 <= %m + %i < M { loop unroll %j in 0..3 {
+          %x = load f32x16 @2[48*mod(%t, 32) + 16*%j]
+          %y = add f32x16 %x, %c[%i, %j]
+          store f32x16 @3[%m + %i, 48*mod(%t, 32) + 16*%j], %y } } } } }";
+    assert_eq!(verify(&tile(text), &Facts::default()), Ok(vec![]));
+    let wrong = error(&text.replace("0 <= %m + %i < M", "0 <= %m < M"));
+    assert!(wrong.contains("cannot prove 8*%m + 32*floordiv(%t, 32) + 1 < M"), "{wrong}");
+    assert!(wrong.contains("(with %i = 1, %j = 0)"), "{wrong}");
 }

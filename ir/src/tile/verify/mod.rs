@@ -32,10 +32,11 @@
 
 mod bounds;
 mod disjoint;
+mod insts;
 mod types;
 
 use super::scopes::{MAX_EXPANDED, Scopes, decided};
-use super::{Access, InRange, Inst, LoopKind, Operand, Param, Phase, Ref, Row, Space, Tile, Type};
+use super::{Access, InRange, Inst, LoopKind, Param, Phase, Space, Tile, Type};
 use crate::index::Atom;
 use crate::{Facts, Index, Name};
 use std::fmt;
@@ -159,6 +160,7 @@ impl<'a> Verifier<'a> {
         let (var, tasks) = &tile.tasks;
         self.over_symbols(tasks)?;
         self.facts.axis(var.clone(), tasks);
+        self.facts.assume(tasks.clone() - 1);
         self.declare_var(var, Index::var(var.clone()))
     }
 
@@ -214,6 +216,9 @@ impl<'a> Verifier<'a> {
             return self.unroll(var, low, high, *step, body);
         }
         let last = self.facts.div(&(high - low.clone() - 1), &Index::from(*step));
+        let outside = self.facts.clone();
+        // The body runs only if there is a last iteration.
+        self.facts.assume(last.clone());
         self.facts.range(var.clone(), Index::zero(), last);
         self.scopes.push(None);
         let checked = match self.declare_var(var, low + Index::var(var.clone()) * *step) {
@@ -221,6 +226,7 @@ impl<'a> Verifier<'a> {
             wrong => Ok(wrong),
         };
         self.scopes.pop();
+        self.facts = outside;
         checked
     }
 
@@ -298,87 +304,6 @@ impl<'a> Verifier<'a> {
         result
     }
 
-    fn inst(&mut self, inst: &Inst, rest: &[Inst]) -> Check {
-        match inst {
-            Inst::Loop { .. } | Inst::If { .. } => Ok(()),
-            Inst::Cell { name, ty, dims, init } => self.cell(name, *ty, dims, init),
-            Inst::Set { cell, value } => {
-                let ty = self.cell_type(cell)?;
-                self.operand(value, ty)
-            }
-            Inst::Dot { row, cell, a, b } => {
-                let row = Row::from_name(row).ok_or_else(|| format!("`{row}` is no row of the matrix table"))?;
-                self.same(self.cell_type(cell)?, row.cell)?;
-                self.operand(a, row.a)?;
-                self.operand(b, row.b)
-            }
-            Inst::Let { dst, ty, op } => {
-                self.op(*ty, op)?;
-                let at = self.place(dst)?;
-                let home = self.scopes.home(&dst.at)?;
-                match self.scopes.any(&dst.name) {
-                    Some(Def::Value(other)) if !at.is_empty() => self.same(*ty, *other)?,
-                    _ => {}
-                }
-                self.declare(home, &dst.name, at, Def::Value(*ty))
-            }
-            Inst::Store { to, value, ty, first } => {
-                self.operand(value, *ty)?;
-                let param = self.param(access_buffer(to))?;
-                if param.space == Space::Input {
-                    return Err(format!("input `{}` is not for writing", param.name));
-                }
-                let place = self.access(to, *ty, first, false)?;
-                if let Some(place) = place.filter(|_| param.space == Space::Output) {
-                    self.write(access_buffer(to), &place, summary(inst));
-                }
-                Ok(())
-            }
-            Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance, rest),
-        }
-    }
-
-    fn cell(&mut self, name: &Name, ty: Type, dims: &[u32], init: &Operand) -> Check {
-        self.computable(ty)?;
-        self.operand(init, ty)?;
-        if !dims.is_empty() && self.tile.phase == Phase::Linear {
-            return Err("a bundle is left in the linear phase".into());
-        }
-        let mut places = vec![Vec::new()];
-        for dim in dims {
-            if *dim == 0 || places.len() * *dim as usize > 4096 {
-                return Err("a bundle has 1 to 4096 cells".into());
-            }
-            let extended = |place: Vec<i64>| (0..i64::from(*dim)).map(move |n| [place.as_slice(), &[n]].concat());
-            places = places.into_iter().flat_map(extended).collect();
-        }
-        let here = self.scopes.here();
-        places.into_iter().try_for_each(|at| self.declare(here, name, at, Def::Cell(ty)))
-    }
-
-    fn cursor(
-        &mut self,
-        name: &Name,
-        buffer: u32,
-        offset: &Index,
-        advance: &Option<(Name, Index)>,
-        rest: &[Inst],
-    ) -> Check {
-        if self.tile.phase == Phase::Indexed {
-            return Err("a cursor in the indexed phase".into());
-        }
-        self.param(buffer)?;
-        self.index(offset)?;
-        if let Some((over, by)) = advance {
-            self.index(by)?;
-            let advances = |inst: &Inst| matches!(inst, Inst::Loop { kind: LoopKind::Serial, var, .. } if var == over);
-            if !rest.iter().any(advances) {
-                return Err(format!("no serial loop over %{over} follows in the same body"));
-            }
-        }
-        self.declare(self.scopes.here(), name, Vec::new(), Def::Cursor(buffer))
-    }
-
     fn declare_var(&mut self, name: &Name, value: Index) -> Check {
         self.declare(self.scopes.here(), name, Vec::new(), Def::Var(value))
     }
@@ -400,21 +325,6 @@ impl<'a> Verifier<'a> {
             Some(Def::Var(value)) => value.as_const(),
             _ => None,
         }
-    }
-
-    /// The numbers of a place in a bundle.
-    fn place(&self, value: &Ref) -> Check<Vec<i64>> {
-        if !value.at.is_empty() && self.tile.phase == Phase::Linear {
-            return Err("a bundle is left in the linear phase".into());
-        }
-        let number = |e: &Index| {
-            let number = e.replace(&|atom| match atom {
-                Atom::Var(name) => self.unrolled_value(name).map(Index::from),
-                _ => None,
-            });
-            number.as_const().ok_or_else(|| format!("place {e} of {value} is not over unrolled variables alone"))
-        };
-        value.at.iter().map(number).collect()
     }
 }
 

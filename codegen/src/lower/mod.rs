@@ -1,0 +1,319 @@
+//! Lowering: a scheduled kernel becomes a tile, the same way for every operator.
+//!
+//! A kernel is a nest of its outer axes around its stages. A blocked axis is cut into *segments*: full blocks, then what
+//! is left. Within a block every point is written out, and equal loads of different points are one instruction; so a
+//! contraction blocked by rows and columns becomes the usual register kernel without being recognised as one.
+//!
+//! In: a kernel, its [`Plan`], the layouts of its buffers.  Out: an indexed [`Tile`].
+//! Invariants: an expression is evaluated where all axes it mentions are known, and outside the loops it does not
+//! depend on; folds run in the order the plan gives.
+
+mod access;
+mod eval;
+mod nest;
+mod segment;
+
+pub(crate) use nest::product;
+
+use crate::layout::Layout;
+use crate::schedule::{Plan, is_serial};
+use mlc_ir::program::{Kernel, Program};
+use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type};
+use mlc_ir::{DType, Facts, Index, Name, Result};
+use segment::Segment;
+use std::collections::{BTreeMap, HashMap};
+
+/// A tile and the buffers of the program that are its parameters.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// What runs.
+    pub tile: Tile,
+    /// Number in the program of each parameter.
+    pub buffers: Vec<u32>,
+}
+
+/// Lowers one kernel.
+///
+/// # Errors
+/// If the kernel has a form that cannot be expressed.
+pub fn lower(kernel: &Kernel, program: &Program, layouts: &[Layout], plan: &Plan) -> Result<Lowered> {
+    let mut lowering = Lowering::new(kernel, program, layouts, plan);
+    let tasks = lowering.tasks();
+    lowering.outer_loops(0, Point::default(), &tasks)?;
+    lowering.finish(tasks)
+}
+
+/// Where an expression is evaluated: the value of each axis, in lane 0.
+#[derive(Clone, Debug, Default)]
+struct Point {
+    axes: BTreeMap<Name, Index>,
+    /// The axis the lanes run along, and how many there are.
+    vector: Option<(Name, u16)>,
+}
+
+impl Point {
+    fn with(&self, axis: &Name, value: Index) -> Point {
+        let mut point = self.clone();
+        point.axes.insert(axis.clone(), value);
+        point
+    }
+
+    fn lanes(&self) -> u16 {
+        self.vector.as_ref().map_or(1, |v| v.1)
+    }
+
+    /// The point of one lane.
+    fn lane(&self, lane: u16) -> Point {
+        let Some((axis, _)) = &self.vector else { return self.clone() };
+        let mut point = self.with(axis, self.axes[axis].clone() + i64::from(lane));
+        point.vector = None;
+        point
+    }
+}
+
+/// A value at a point.
+#[derive(Clone, Debug)]
+struct Value {
+    operand: Operand,
+    ty: Type,
+}
+
+/// What makes two evaluations the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    /// A node of an expression at some axes' values.
+    Expr(usize, Vec<Index>, u16),
+    /// A load: parameter, memory index, lanes, and whether they are consecutive.
+    Load(u32, Vec<Index>, u16, bool),
+    /// A stage at some axes' values.
+    Stage(usize, Vec<Index>, u16),
+    /// A scalar in all lanes.
+    Splat(Name, u16),
+}
+
+/// A body being written, with the values that are known in it.
+#[derive(Default)]
+struct Scope {
+    body: Vec<Inst>,
+    known: HashMap<Key, Value>,
+}
+
+struct Lowering<'a> {
+    kernel: &'a Kernel,
+    program: &'a Program,
+    layouts: &'a [Layout],
+    plan: &'a Plan,
+    facts: Facts,
+    /// Buffers of the program, in the order of the parameters.
+    buffers: Vec<u32>,
+    writes: Vec<u32>,
+    scopes: Vec<Scope>,
+    names: usize,
+}
+
+/// How the first outer axis is split into tasks.
+struct Tasks {
+    count: Index,
+    /// The value of the first axis in a task, and the block each task computes; `None` if one task does everything.
+    first: Option<(Name, Segment)>,
+}
+
+const TASK: &str = "t";
+
+impl<'a> Lowering<'a> {
+    fn new(kernel: &'a Kernel, program: &'a Program, layouts: &'a [Layout], plan: &'a Plan) -> Lowering<'a> {
+        let writes = kernel.writes();
+        let mut buffers = kernel.reads();
+        buffers.retain(|buffer| !writes.contains(buffer));
+        buffers.extend(&writes);
+        let facts = program.facts.clone();
+        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes: vec![Scope::default()], names: 0 }
+    }
+
+    /// One task a block of the first outer axis, if all its blocks are full.
+    fn tasks(&mut self) -> Tasks {
+        let single = Tasks { count: Index::from(1), first: None };
+        let Some(axis) = self.plan.outer.first().filter(|_| !is_serial(self.kernel)) else { return single };
+        let mut segments = self.segments(axis, &Index::zero());
+        let Some(segment) = segments.pop().filter(|_| segments.is_empty()) else { return single };
+        let count = segment.count.clone();
+        self.facts.axis(TASK, &count);
+        Tasks { count, first: Some((axis.clone(), segment)) }
+    }
+
+    fn outer_loops(&mut self, depth: usize, point: Point, tasks: &Tasks) -> Result<()> {
+        if let (0, Some((axis, segment))) = (depth, &tasks.first) {
+            let low = segment.at(&Index::var(TASK));
+            return self.outer_block(1, axis, segment, low, &point, tasks);
+        }
+        let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&[point]) };
+        for segment in self.segments(&axis, &Index::zero()) {
+            if segment.count.is(1) {
+                self.outer_block(depth + 1, &axis, &segment, segment.at(&Index::zero()), &point, tasks)?;
+                continue;
+            }
+            let variable = self.open_loop(&axis, &segment.count);
+            let low = segment.at(&Index::var(variable));
+            self.outer_block(depth + 1, &axis, &segment, low, &point, tasks)?;
+            self.close_loop();
+        }
+        Ok(())
+    }
+
+    /// Adds a segment's block of an axis to the points, goes on with the next axis, and writes the stages at the end.
+    fn outer_block(
+        &mut self,
+        depth: usize,
+        axis: &Name,
+        segment: &Segment,
+        low: Index,
+        point: &Point,
+        tasks: &Tasks,
+    ) -> Result<()> {
+        let mut point = point.with(axis, low);
+        if segment.lanes > 1 {
+            point.vector = Some((axis.clone(), segment.lanes));
+        }
+        point.axes.insert(block_key(axis), Index::from(i64::from(segment.block)));
+        if depth < self.plan.outer.len() {
+            return self.outer_loops(depth, point, tasks);
+        }
+        let points = self.block_points(&point);
+        self.block(&points)
+    }
+
+    /// All points of the blocks of a point, the vector axis running fastest.
+    fn block_points(&self, point: &Point) -> Vec<Point> {
+        let mut axes: Vec<&Name> = self.plan.outer.iter().collect();
+        let vector = point.vector.as_ref().map(|v| v.0.clone());
+        axes.sort_by_key(|axis| Some(*axis) == vector.as_ref());
+        let mut points = vec![point.clone()];
+        for axis in axes {
+            let Some(block) = point.axes.get(&block_key(axis)).and_then(Index::as_const) else { continue };
+            let step = if Some(axis) == vector.as_ref() { i64::from(point.lanes()) } else { 1 };
+            let spread =
+                |p: &Point| (0..block).map(|n| p.with(axis, p.axes[axis].clone() + n * step)).collect::<Vec<_>>();
+            points = points.iter().flat_map(spread).collect();
+        }
+        for point in &mut points {
+            point.axes.retain(|name, _| !name.ends_with(BLOCK));
+        }
+        points
+    }
+
+    fn finish(mut self, tasks: Tasks) -> Result<Lowered> {
+        let mut symbols: std::collections::BTreeSet<Name> = tasks.count.syms();
+        let mut params = Vec::new();
+        for &number in &self.buffers {
+            let buffer = self.program.buffer(number);
+            let dims = self.layouts[number as usize].dims(&buffer.shape);
+            dims.iter().for_each(|dim| symbols.extend(dim.syms()));
+            let space = if self.writes.contains(&number) { Space::Output } else { Space::Input };
+            params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0 });
+        }
+        let body = self.scopes.pop().expect("the outermost scope").body;
+        symbols_of(&body, &mut symbols);
+        let tile = Tile {
+            name: self.kernel.name.clone(),
+            params,
+            symbols: symbols.into_iter().collect(),
+            tasks: (TASK.into(), tasks.count),
+            body,
+            phase: Phase::Indexed,
+        };
+        Ok(Lowered { tile, buffers: self.buffers })
+    }
+
+    fn fresh(&mut self) -> Name {
+        self.names += 1;
+        format!("v{}", self.names).into()
+    }
+
+    fn push(&mut self, inst: Inst) {
+        self.scopes.last_mut().expect("a scope is open").body.push(inst);
+    }
+
+    fn define(&mut self, ty: Type, op: Op) -> Value {
+        let name = self.fresh();
+        let dst = Ref { name: name.clone(), at: vec![] };
+        self.push(Inst::Let { dst: dst.clone(), ty, op });
+        Value { operand: Operand::Ref(dst), ty }
+    }
+
+    fn cell(&mut self, ty: Type, init: Operand) -> Ref {
+        let name = self.fresh();
+        self.push(Inst::Cell { name: name.clone(), ty, dims: vec![], init });
+        Ref { name, at: vec![] }
+    }
+
+    /// Opens a loop `0..count` and returns its variable.
+    fn open_loop(&mut self, axis: &Name, count: &Index) -> Name {
+        self.names += 1;
+        let variable: Name = format!("{axis}.{}", self.names).into();
+        self.facts.axis(variable.clone(), count);
+        let opened = Inst::Loop {
+            kind: LoopKind::Serial,
+            var: variable.clone(),
+            low: Index::zero(),
+            high: count.clone(),
+            step: 1,
+            body: vec![],
+        };
+        self.push(opened);
+        self.scopes.push(Scope::default());
+        variable
+    }
+
+    fn close_loop(&mut self) {
+        let scope = self.scopes.pop().expect("a loop is open");
+        if let Some(Inst::Loop { body, .. }) = self.scopes.last_mut().and_then(|outer| outer.body.last_mut()) {
+            *body = scope.body;
+        }
+    }
+
+    /// Writes instructions that run only where all tests hold.
+    fn only_if<R>(&mut self, all: Vec<InRange>, write: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if all.is_empty() {
+            return write(self);
+        }
+        self.scopes.push(Scope::default());
+        let result = write(self);
+        let scope = self.scopes.pop().expect("just pushed");
+        self.push(Inst::If { all, then: scope.body, otherwise: vec![] });
+        result
+    }
+
+    fn known(&self, key: &Key) -> Option<Value> {
+        self.scopes.iter().rev().find_map(|scope| scope.known.get(key)).cloned()
+    }
+
+    fn remember(&mut self, key: Key, value: &Value) {
+        self.scopes.last_mut().expect("a scope is open").known.insert(key, value.clone());
+    }
+}
+
+const BLOCK: &str = "\u{0}block";
+
+/// Under this name the size of an axis's block travels with the point.
+fn block_key(axis: &Name) -> Name {
+    format!("{axis}{BLOCK}").into()
+}
+
+fn symbols_of(body: &[Inst], symbols: &mut std::collections::BTreeSet<Name>) {
+    for inst in body {
+        inst.visit_indices(&mut |index| symbols.extend(index.syms()));
+        match inst {
+            Inst::Loop { body, .. } => symbols_of(body, symbols),
+            Inst::If { then, otherwise, .. } => {
+                symbols_of(then, symbols);
+                symbols_of(otherwise, symbols);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A type of some lanes.
+fn typed(dtype: DType, lanes: u16) -> Type {
+    Type { dtype, lanes }
+}

@@ -1,0 +1,279 @@
+//! The stages of a kernel at a block of points: inner loops, folds and stores.
+
+use super::access::Lanes;
+use super::segment::Segment;
+use super::{Lowering, Point, Value, typed};
+use mlc_ir::program::{Expr, ExprKind, Reduce, Stage, Store, StoreMode};
+use mlc_ir::tile::{Binary, Compare, Inst, Monoid, Op, Operand, Ref, Type};
+use mlc_ir::{DType, Error, Name, Result};
+
+/// The accumulators of one point: a vector for each position in a vectorised block of the folded axis, and a scalar.
+struct Cells {
+    wide: Vec<Ref>,
+    narrow: Option<Ref>,
+    lanes: u16,
+}
+
+impl Lowering<'_> {
+    /// Writes all stages at the points of a block.
+    pub(super) fn block(&mut self, points: &[Point]) -> Result<()> {
+        for number in 0..self.kernel.stages.len() {
+            let stage = self.kernel.stages[number].clone();
+            let own: Vec<Name> = stage.axes.iter().filter(|name| !self.plan.outer.contains(name)).cloned().collect();
+            if own.is_empty() {
+                self.stage_at(number, &stage, points)?;
+            } else if stage.store.is_some() || stage.reduce.is_some() {
+                self.inner_loops(number, &stage, &own, points)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loops over a stage's own inner axes.
+    fn inner_loops(&mut self, number: usize, stage: &Stage, own: &[Name], points: &[Point]) -> Result<()> {
+        let Some((axis, rest)) = own.split_first() else { return self.stage_at(number, stage, points) };
+        self.hoist(&stage.value, own, points)?;
+        for segment in self.segments(axis, &mlc_ir::Index::zero()) {
+            let variable = self.open_loop(axis, &segment.count);
+            let low = segment.at(&mlc_ir::Index::var(variable));
+            let spread = points.iter().flat_map(|point| spread(point, axis, &segment, &low)).collect::<Vec<_>>();
+            self.inner_loops(number, stage, rest, &spread)?;
+            self.close_loop();
+        }
+        Ok(())
+    }
+
+    /// A stage whose axes are all known: its fold, if it has one, and its store.
+    fn stage_at(&mut self, number: usize, stage: &Stage, points: &[Point]) -> Result<()> {
+        let values = match &stage.reduce {
+            None => points.iter().map(|point| self.eval(&stage.value, point)).collect::<Result<Vec<_>>>()?,
+            Some(reduce) => self.fold(stage, reduce, points)?,
+        };
+        for (point, value) in points.iter().zip(values) {
+            let key = self.stage_key(number, point);
+            self.remember(key, &value);
+            if let Some(store) = &stage.store {
+                self.store(store, &value, point)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, stage: &Stage, reduce: &Reduce, points: &[Point]) -> Result<Vec<Value>> {
+        let dtype = stage.value.dtype();
+        let cells: Vec<Cells> =
+            points.iter().map(|point| self.cells(reduce, dtype, point)).collect::<Result<Vec<_>>>()?;
+        self.fold_loops(stage, reduce, &reduce.axes, points, &cells)?;
+        points.iter().zip(&cells).map(|(point, cells)| self.folded(reduce.monoid, dtype, point, cells)).collect()
+    }
+
+    fn cells(&mut self, reduce: &Reduce, dtype: DType, point: &Point) -> Result<Cells> {
+        let identity = identity(reduce.monoid, dtype);
+        let axis = reduce.axes.iter().find(|axis| self.plan.lanes(axis) > 1);
+        let Some(axis) = axis.filter(|_| point.vector.is_none()) else {
+            let narrow = Some(self.cell(typed(dtype, point.lanes()), identity));
+            return Ok(Cells { wide: vec![], narrow, lanes: point.lanes() });
+        };
+        let segments = self.segments(axis, &mlc_ir::Index::zero());
+        let vectors = segments.iter().filter(|s| s.lanes > 1).map(|s| s.block).max().unwrap_or(0);
+        let lanes = self.plan.lanes(axis);
+        let wide = (0..vectors).map(|_| self.cell(typed(dtype, lanes), identity.clone())).collect();
+        let scalar = segments.iter().any(|s| s.lanes == 1);
+        let narrow = scalar.then(|| self.cell(typed(dtype, 1), identity));
+        Ok(Cells { wide, narrow, lanes })
+    }
+
+    fn fold_loops(
+        &mut self,
+        stage: &Stage,
+        reduce: &Reduce,
+        axes: &[Name],
+        points: &[Point],
+        cells: &[Cells],
+    ) -> Result<()> {
+        let Some((axis, rest)) = axes.split_first() else {
+            for (point, cells) in points.iter().zip(cells) {
+                self.accumulate(stage, reduce, point, cells, 0)?;
+            }
+            return Ok(());
+        };
+        self.hoist(&stage.value, axes, points)?;
+        for segment in self.segments(axis, &mlc_ir::Index::zero()) {
+            let once = segment.count.is(1);
+            let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
+            let low = segment.at(&variable.map_or(mlc_ir::Index::zero(), mlc_ir::Index::var));
+            if segment.lanes > 1 || segment.block > 1 {
+                self.fold_block(stage, reduce, (axis, rest), (&segment, &low), points, cells)?;
+            } else {
+                let next: Vec<Point> = points.iter().map(|point| point.with(axis, low.clone())).collect();
+                self.fold_loops(stage, reduce, rest, &next, cells)?;
+            }
+            if !once {
+                self.close_loop();
+            }
+        }
+        Ok(())
+    }
+
+    /// A block of a folded axis; a vectorised one must be the innermost.
+    fn fold_block(
+        &mut self,
+        stage: &Stage,
+        reduce: &Reduce,
+        (axis, rest): (&Name, &[Name]),
+        (segment, low): (&Segment, &mlc_ir::Index),
+        points: &[Point],
+        cells: &[Cells],
+    ) -> Result<()> {
+        if segment.lanes > 1 && !rest.is_empty() {
+            return Err(Error::internal("a vectorised fold must be along its innermost axis"));
+        }
+        for (point, cells) in points.iter().zip(cells) {
+            for (n, inner) in spread(point, axis, segment, low).into_iter().enumerate() {
+                if segment.lanes > 1 {
+                    self.accumulate(stage, reduce, &inner, cells, n)?;
+                } else {
+                    self.fold_loops(stage, reduce, rest, &[inner], std::slice::from_ref(cells))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the value at a point into its cell.
+    fn accumulate(&mut self, stage: &Stage, reduce: &Reduce, point: &Point, cells: &Cells, n: usize) -> Result<()> {
+        let wide = point.lanes() > 1 && !cells.wide.is_empty();
+        let cell = if wide { Some(&cells.wide[n]) } else { cells.narrow.as_ref() };
+        let cell = cell.ok_or_else(|| Error::internal("a fold has no accumulator"))?.clone();
+        let ty = typed(stage.value.dtype(), point.lanes());
+        if let (Monoid::Sum, Some((a, b)), Some(row)) = (reduce.monoid, product(&stage.value), row(ty)) {
+            let (a, b) = (self.eval(&a, point)?.operand, self.eval(&b, point)?.operand);
+            self.push(Inst::Dot { row: row.into(), cell, a, b });
+            return Ok(());
+        }
+        let value = self.eval(&stage.value, point)?;
+        let folded = self.combine(reduce.monoid, ty, Operand::Ref(cell.clone()), value.operand);
+        self.push(Inst::Set { cell, value: folded.operand });
+        Ok(())
+    }
+
+    /// One step of a fold of two values.
+    fn combine(&mut self, monoid: Monoid, ty: Type, a: Operand, b: Operand) -> Value {
+        let extreme = match monoid {
+            Monoid::Sum => return self.define(ty, Op::Binary(Binary::Add, a, b)),
+            Monoid::Prod => return self.define(ty, Op::Binary(Binary::Mul, a, b)),
+            Monoid::And => return self.define(ty, Op::Binary(Binary::And, a, b)),
+            Monoid::Or => return self.define(ty, Op::Binary(Binary::Or, a, b)),
+            Monoid::Max => Binary::Max,
+            Monoid::Min => Binary::Min,
+        };
+        // `a > b ? a : b` is b if either is NaN: right if b is, so only a NaN in a needs care.
+        let best = self.define(ty, Op::Binary(extreme, a.clone(), b));
+        if !ty.dtype.is_float() {
+            return best;
+        }
+        let nan = self.define(typed(DType::Bool, ty.lanes), Op::Compare(Compare::Ne, ty, a.clone(), a.clone()));
+        self.define(ty, Op::Select(nan.operand, a, best.operand))
+    }
+
+    /// The value of a fold from its accumulators.
+    fn folded(&mut self, monoid: Monoid, dtype: DType, point: &Point, cells: &Cells) -> Result<Value> {
+        let mut wide: Vec<Operand> = cells.wide.iter().cloned().map(Operand::Ref).collect();
+        let ty = typed(dtype, cells.lanes);
+        while wide.len() > 1 {
+            let pairs = wide.chunks(2).map(<[Operand]>::to_vec).collect::<Vec<_>>();
+            wide = pairs
+                .into_iter()
+                .map(|pair| match <[Operand; 2]>::try_from(pair) {
+                    Ok([a, b]) => self.combine(monoid, ty, a, b).operand,
+                    Err(mut single) => single.remove(0),
+                })
+                .collect();
+        }
+        let narrow = cells.narrow.clone().map(Operand::Ref);
+        let Some(wide) = wide.pop() else {
+            let operand = narrow.ok_or_else(|| Error::internal("a fold has no accumulator"))?;
+            return Ok(Value { operand, ty: typed(dtype, point.lanes()) });
+        };
+        let scalar = typed(dtype, 1);
+        let reduced = self.define(scalar, Op::Reduce(monoid, wide));
+        Ok(match narrow {
+            Some(narrow) => self.combine(monoid, scalar, reduced.operand, narrow),
+            None => reduced,
+        })
+    }
+
+    fn store(&mut self, store: &Store, value: &Value, point: &Point) -> Result<()> {
+        let dtype = self.program.buffer(store.buffer).dtype;
+        let value = self.splat(value.clone(), point.lanes());
+        let value = match value.ty.dtype == dtype {
+            true => value,
+            false => self.define(typed(dtype, point.lanes()), Op::Convert(value.ty, value.operand)),
+        };
+        if !store.only.is_empty() && point.lanes() > 1 {
+            return Err(Error::internal("a conditional store has no lanes"));
+        }
+        let tests = self.tests_at(&store.only, point);
+        self.only_if(tests, |this| this.store_all(store, &value, point))
+    }
+
+    fn store_all(&mut self, store: &Store, value: &Value, point: &Point) -> Result<()> {
+        let scalar = typed(value.ty.dtype, 1);
+        match self.place(store.buffer, &store.index, point)? {
+            Lanes::Consecutive(to) => {
+                self.push(Inst::Store { to, value: value.operand.clone(), ty: value.ty, first: None });
+            }
+            Lanes::Same(to) => {
+                let mut operand = value.operand.clone();
+                if let StoreMode::Combine(monoid) = store.mode {
+                    let old = self.define(scalar, Op::Load(to.clone(), None));
+                    operand = self.combine(monoid, scalar, old.operand, operand).operand;
+                }
+                self.push(Inst::Store { to, value: operand, ty: scalar, first: None });
+            }
+            Lanes::Apart(places) => {
+                for (lane, to) in places.into_iter().enumerate() {
+                    let lane = self.define(scalar, Op::Lane(value.operand.clone(), lane as u16));
+                    self.push(Inst::Store { to, value: lane.operand, ty: scalar, first: None });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The points of a segment's block of an axis.
+fn spread(point: &Point, axis: &Name, segment: &Segment, low: &mlc_ir::Index) -> Vec<Point> {
+    let width = i64::from(segment.lanes);
+    let place = |n: u32| {
+        let mut inner = point.with(axis, low.clone() + i64::from(n) * width);
+        if segment.lanes > 1 {
+            inner.vector = Some((axis.clone(), segment.lanes));
+        }
+        inner
+    };
+    (0..segment.block).map(place).collect()
+}
+
+/// The factors, if an expression is a product.
+pub(crate) fn product(expr: &Expr) -> Option<(Expr, Expr)> {
+    match expr.kind() {
+        ExprKind::Binary(Binary::Mul, a, b) => Some((a.clone(), b.clone())),
+        _ => None,
+    }
+}
+
+/// The row of the matrix table that multiplies and accumulates lanes of a type.
+fn row(ty: Type) -> Option<&'static str> {
+    match (ty.dtype, ty.lanes) {
+        (DType::F32, 4) => Some("f32x4"),
+        (DType::F32, 1) => Some("f32"),
+        (DType::F64, 2) => Some("f64x2"),
+        (DType::F64, 1) => Some("f64"),
+        _ => None,
+    }
+}
+
+fn identity(monoid: Monoid, dtype: DType) -> Operand {
+    super::eval::constant(mlc_ir::program::interp::identity(monoid, dtype))
+}

@@ -1,0 +1,176 @@
+//! Chooses the steps of a kernel for a target.
+
+use super::cost::Judge;
+use super::{Step, inner_axes, is_serial, outer_axes};
+use crate::layout::Layout;
+use crate::lower::product;
+use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
+use mlc_ir::target::Target;
+use mlc_ir::{Index, Name};
+
+/// The best known schedule of a kernel.
+pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Vec<Step> {
+    if is_serial(kernel) {
+        return vec![];
+    }
+    let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
+    let outer = outer_axes(kernel);
+    let lanes = (target.vector_bytes / 4) as u16;
+    match best_vector(&judge, &outer, lanes) {
+        Lanes::None => order_steps(&judge, &outer, None),
+        Lanes::Outer(axis) => outer_steps(&judge, &outer, &axis, lanes, target),
+        Lanes::Inner => inner_steps(&judge, &outer, lanes),
+    }
+}
+
+/// Where the lanes run.
+enum Lanes {
+    None,
+    Outer(Name),
+    /// Along the innermost axis of every stage's own nest.
+    Inner,
+}
+
+fn innermost(stage: &Stage, outer: &[Name]) -> Option<Name> {
+    inner_axes(stage, outer).last().cloned()
+}
+
+fn best_vector(judge: &Judge, outer: &[Name], lanes: u16) -> Lanes {
+    if !judge.has_lanes() {
+        return Lanes::None;
+    }
+    let wide_enough = |axis: &Name| judge.points(axis) >= f64::from(lanes);
+    let mut best = (judge.kernel_cost(outer, lanes, &|_| None), Lanes::None);
+    for axis in outer.iter().filter(|axis| wide_enough(axis)) {
+        let cost = judge.kernel_cost(outer, lanes, &|_| Some(axis.clone()));
+        if cost < best.0 {
+            best = (cost, Lanes::Outer(axis.clone()));
+        }
+    }
+    let inner = |stage: &Stage| innermost(stage, outer).filter(|axis| wide_enough(axis));
+    if judge.kernel.stages.iter().any(|stage| inner(stage).is_some()) {
+        let cost = judge.kernel_cost(outer, lanes, &inner);
+        if cost < best.0 {
+            best = (cost, Lanes::Inner);
+        }
+    }
+    best.1
+}
+
+/// Outer axes in the order of the last store's memory, so that neighbours are written one after the other.
+fn order_steps(judge: &Judge, outer: &[Name], last: Option<&Name>) -> Vec<Step> {
+    let store = judge.kernel.stages.iter().rev().find_map(|stage| stage.store.as_ref());
+    let Some(store) = store else { return vec![] };
+    let layout = &judge.layouts[store.buffer as usize];
+    let mut order: Vec<Name> = Vec::new();
+    for &dim in &layout.order {
+        let mentioned = store.index[dim].vars();
+        order.extend(
+            outer
+                .iter()
+                .filter(|axis| mentioned.contains(*axis) && !order.contains(*axis))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+    }
+    order.extend(outer.iter().filter(|axis| !order.contains(*axis)).cloned().collect::<Vec<_>>());
+    if let Some(last) = last {
+        order.retain(|axis| axis != last);
+        order.push(last.clone());
+    }
+    vec![Step::Order(order)]
+}
+
+fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &Target) -> Vec<Step> {
+    let vectors = (judge.points(axis) / f64::from(lanes)) as u32;
+    let Some(rows) = row_axis(judge, outer, axis) else {
+        let mut steps = order_steps(judge, outer, Some(axis));
+        steps.push(Step::Vector(axis.clone(), lanes));
+        let wide = if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) { 4 } else { 2 };
+        steps.push(Step::Block(axis.clone(), wide.min(vectors.max(1))));
+        return steps;
+    };
+    let columns = columns(target).min(vectors.max(1));
+    let height = block_rows(judge, &rows, (target.vector_regs - 1 - columns) / columns - 1);
+    // Panels of columns outermost: a panel of weights is used for all rows while it is near.
+    let mut order: Vec<Name> = vec![axis.clone()];
+    if !weights_follow(judge, axis) {
+        order.clear();
+    }
+    let others = order_steps(judge, outer, None);
+    if let Some(Step::Order(others)) = others.first() {
+        let rest = others.iter().filter(|a| *a != axis && **a != rows).cloned().collect::<Vec<_>>();
+        order.extend(rest);
+    }
+    if !order.contains(axis) {
+        order.push(axis.clone());
+    }
+    order.push(rows.clone());
+    vec![
+        Step::Order(order),
+        Step::Vector(axis.clone(), lanes),
+        Step::Block(axis.clone(), columns),
+        Step::Block(rows, height.max(1)),
+    ]
+}
+
+/// Vectors of columns of a register block: two where registers are few, else three.
+fn columns(target: &Target) -> u32 {
+    if target.vector_regs >= 32 { 3 } else { 2 }
+}
+
+/// Rows of a register block: as many as fit, fewer if that leaves no rest.
+fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
+    let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return most };
+    let extent = extent.max(1) as u32;
+    let even = (1..=most).rev().find(|n| extent % n == 0).unwrap_or(1);
+    if even * 3 >= most * 2 || extent <= most { even.max(extent.min(most) / extent.max(1)) } else { most.min(extent) }
+}
+
+/// An outer axis along which one operand of a fold is used again, the one with most points.
+fn row_axis(judge: &Judge, outer: &[Name], vector: &Name) -> Option<Name> {
+    let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
+    let loads = loads(&stage.value);
+    let candidates = outer.iter().filter(|axis| *axis != vector && judge.points(axis) > 1.0).filter(|axis| {
+        let uses = |index: &Vec<Index>| index.iter().any(|i| i.mentions(axis));
+        loads.iter().any(|l| !uses(&l.1)) && loads.iter().any(|l| uses(&l.1))
+    });
+    let size = |axis: &&Name| judge.points(axis) as i64;
+    candidates.max_by_key(size).cloned()
+}
+
+/// Whether the operand with lanes along an axis is a weight.
+fn weights_follow(judge: &Judge, axis: &Name) -> bool {
+    let constant = |(buffer, index): &(u32, Vec<Index>)| {
+        judge.program.buffer(*buffer).constant.is_some() && index.iter().any(|i| i.mentions(axis))
+    };
+    judge.kernel.stages.iter().filter(|s| s.reduce.is_some()).any(|s| loads(&s.value).iter().any(constant))
+}
+
+/// Every load of an expression.
+pub(crate) fn loads(expr: &Expr) -> Vec<(u32, Vec<Index>)> {
+    let mut loads = Vec::new();
+    expr.visit(&mut |e| {
+        if let ExprKind::Load { buffer, index } = e.kind() {
+            loads.push((*buffer, index.clone()));
+        }
+    });
+    loads
+}
+
+fn inner_steps(judge: &Judge, outer: &[Name], lanes: u16) -> Vec<Step> {
+    let mut steps = order_steps(judge, outer, None);
+    let mut seen: Vec<Name> = Vec::new();
+    for stage in &judge.kernel.stages {
+        let Some(axis) = innermost(stage, outer).filter(|axis| !seen.contains(axis)) else { continue };
+        let vectors = (judge.points(&axis) / f64::from(lanes)) as u32;
+        if vectors == 0 {
+            continue;
+        }
+        steps.push(Step::Vector(axis.clone(), lanes));
+        let contraction = stage.reduce.is_some() && product(&stage.value).is_some() && judge.kernel.stages.len() == 1;
+        steps.push(Step::Block(axis.clone(), if contraction { 2 } else { 4 }.min(vectors)));
+        seen.push(axis);
+    }
+    steps
+}

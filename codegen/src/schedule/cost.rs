@@ -1,0 +1,134 @@
+//! What a kernel costs if its lanes run along an axis: a rough count, good enough to compare candidates.
+
+use super::inner_axes;
+use crate::layout::Layout;
+use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
+use mlc_ir::tile::{Math, Monoid};
+use mlc_ir::{DType, Facts, Index, Name};
+
+/// The extent a symbolic axis is taken to have.
+const SYMBOLIC: i64 = 64;
+
+/// What a kernel is judged by.
+pub(super) struct Judge<'a> {
+    pub kernel: &'a Kernel,
+    pub program: &'a Program,
+    pub layouts: &'a [Layout],
+    pub facts: Facts,
+}
+
+impl Judge<'_> {
+    /// The number of points of an axis, or what it is taken to be.
+    pub fn points(&self, axis: &str) -> f64 {
+        let extent = self.kernel.extent(axis).and_then(Index::as_const).unwrap_or(SYMBOLIC);
+        extent.max(1) as f64
+    }
+
+    /// Cost of the whole kernel with lanes along `vector` of each stage (`None`: scalar).
+    pub fn kernel_cost(&self, outer: &[Name], lanes: u16, vector: &dyn Fn(&Stage) -> Option<Name>) -> f64 {
+        let stage_cost = |stage: &Stage| {
+            let axes = outer.iter().chain(inner_axes(stage, outer));
+            let points: f64 = axes.map(|axis| self.points(axis)).product();
+            let axis = vector(stage);
+            let lanes = if axis.is_some() { f64::from(lanes) } else { 1.0 };
+            let folded = stage.reduce.iter().flat_map(|r| &r.axes).map(|axis| self.points(axis)).product::<f64>();
+            let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes);
+            if let Some(store) = &stage.store {
+                let along = self.access_cost(store.buffer, &store.index, axis.as_deref(), lanes);
+                cost += points / folded / lanes * along;
+            }
+            let across = stage.reduce.as_ref().is_some_and(|r| axis.as_ref().is_some_and(|a| r.axes.contains(a)));
+            cost + if across { points / folded * 4.0 } else { 0.0 }
+        };
+        self.kernel.stages.iter().map(stage_cost).sum()
+    }
+
+    fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64) -> f64 {
+        let own = match expr.kind() {
+            ExprKind::Const(_) | ExprKind::Stage(_) => 0.0,
+            ExprKind::Load { buffer, index } => self.access_cost(*buffer, index, axis, lanes),
+            ExprKind::Guard { all, .. } => {
+                let apart = axis.is_some_and(|axis| all.iter().any(|t| t.index.mentions(axis)));
+                if apart { 6.0 * lanes } else { 2.0 }
+            }
+            ExprKind::Index(index) => match axis {
+                Some(axis) if index.mentions(axis) => 2.0 * lanes,
+                _ => 1.0,
+            },
+            ExprKind::Math(Math::Pow, _) => 60.0,
+            ExprKind::Math(..) => 20.0,
+            _ => 1.0,
+        };
+        own + expr.operands().into_iter().map(|e| self.expr_cost(e, axis, lanes)).sum::<f64>()
+    }
+
+    /// Cost of reaching the lanes: one load, a broadcast (which a block shares), or one by one.
+    fn access_cost(&self, buffer: u32, index: &[Index], axis: Option<&str>, lanes: f64) -> f64 {
+        match axis {
+            None => 1.0,
+            Some(axis) if index.iter().all(|i| !i.mentions(axis)) => 0.7,
+            Some(axis) if self.consecutive(buffer, index, axis) => 1.0,
+            Some(_) => 2.0 * lanes,
+        }
+    }
+
+    /// Whether neighbours along an axis are neighbours in memory.
+    pub fn consecutive(&self, buffer: u32, index: &[Index], axis: &str) -> bool {
+        let layout = &self.layouts[buffer as usize];
+        // A weight without a layout yet will be given the best one.
+        let dims = index.iter().enumerate().filter(|(_, i)| i.mentions(axis));
+        let dims: Vec<usize> = dims.map(|(d, _)| d).collect();
+        if self.packable(buffer) && dims.len() == 1 && index[dims[0]].as_var().is_some() {
+            return true;
+        }
+        let memory = layout.index(index, &self.facts);
+        let Some((inner, outer)) = memory.split_last() else { return false };
+        // Four neighbours from a multiple of four on: what a vector sees.
+        let at = |n: i64| {
+            let move_to = |i: &Index| {
+                i.rebuild(&self.facts, &|atom| match atom {
+                    mlc_ir::index::Atom::Var(name) if &**name == axis => Some(Index::atom(atom.clone()) * 4 + n),
+                    _ => None,
+                })
+            };
+            (outer.iter().map(move_to).collect::<Vec<_>>(), move_to(inner))
+        };
+        let (first_outer, first) = at(0);
+        let (last_outer, last) = at(3);
+        first_outer == last_outer && last == first + 3
+    }
+
+    /// Whether a buffer's layout is still free to choose: a constant of more than one dim that only this kernel reads.
+    pub fn packable(&self, buffer: u32) -> bool {
+        let definition = self.program.buffer(buffer);
+        definition.constant.is_some() && definition.shape.len() > 1 && self.layouts[buffer as usize].is_plain()
+    }
+
+    /// Whether everything a kernel computes fits lanes of 32 bits.
+    pub fn has_lanes(&self) -> bool {
+        self.kernel.stages.iter().all(|stage| {
+            let stored = stage.store.iter().all(|store| narrow_or_32(self.program.buffer(store.buffer).dtype));
+            stored && lanes_fit(&stage.value, false) && !is_logical(stage)
+        })
+    }
+}
+
+fn is_logical(stage: &Stage) -> bool {
+    stage.reduce.as_ref().is_some_and(|r| matches!(r.monoid, Monoid::And | Monoid::Or))
+}
+
+fn narrow_or_32(dtype: DType) -> bool {
+    !matches!(dtype, DType::F64 | DType::I64 | DType::U64)
+}
+
+/// Whether an expression's nodes are 32 bits wide, narrower ones being converted right after a load.
+fn lanes_fit(expr: &Expr, converted: bool) -> bool {
+    let own = match expr.dtype() {
+        DType::F32 | DType::I32 | DType::U32 | DType::Bool => true,
+        dtype if narrow_or_32(dtype) => converted && matches!(expr.kind(), ExprKind::Load { .. }),
+        _ => false,
+    };
+    let cast = matches!(expr.kind(), ExprKind::Cast(_)) && matches!(expr.dtype(), DType::F32 | DType::I32);
+    let loads_bool = expr.dtype() == DType::Bool && matches!(expr.kind(), ExprKind::Load { .. });
+    own && (!loads_bool || converted) && expr.operands().into_iter().all(|e| lanes_fit(e, cast))
+}

@@ -1,0 +1,28 @@
+//! What a processor has, so far as schedules and emitters ask.
+
+/// A target: asked what it has, never who it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Bytes of a vector register.
+    pub vector_bytes: u32,
+    /// Number of vector registers.
+    pub vector_regs: u32,
+    /// Whether a multiply-accumulate can name one lane of a vector register as its factor.
+    pub lane_fma: bool,
+    /// Bytes of the first level data cache of a core.
+    pub l1_bytes: u32,
+    /// Bytes of the second level cache of a core.
+    pub l2_bytes: u32,
+}
+
+impl Target {
+    /// 128-bit vectors in 16 registers: what every x86-64 offers.
+    pub fn x86_64() -> Target {
+        Target { vector_bytes: 16, vector_regs: 16, lane_fma: false, l1_bytes: 32 << 10, l2_bytes: 512 << 10 }
+    }
+
+    /// 128-bit vectors in 32 registers: what every aarch64 offers.
+    pub fn aarch64() -> Target {
+        Target { vector_bytes: 16, vector_regs: 32, lane_fma: true, l1_bytes: 32 << 10, l2_bytes: 512 << 10 }
+    }
+}

@@ -1,0 +1,43 @@
+//! Walks over instructions.
+
+use super::{Access, Inst, Op};
+use crate::Index;
+
+impl Inst {
+    /// Calls `visit` on every index expression of this instruction, not of those inside it.
+    pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
+        match self {
+            Inst::Loop { low, high, .. } => [low, high].into_iter().for_each(visit),
+            Inst::If { all, .. } => {
+                all.iter().for_each(|test| [&test.index, &test.low, &test.high].into_iter().for_each(&mut *visit));
+            }
+            Inst::Let { op, .. } => match op {
+                Op::Load(access, first) => {
+                    access.visit_indices(visit);
+                    first.iter().for_each(visit);
+                }
+                Op::Broadcast(access) => access.visit_indices(visit),
+                Op::Index(index) => visit(index),
+                _ => {}
+            },
+            Inst::Store { to, first, .. } => {
+                to.visit_indices(visit);
+                first.iter().for_each(visit);
+            }
+            Inst::Cursor { offset, advance, .. } => {
+                visit(offset);
+                advance.iter().for_each(|(_, by)| visit(by));
+            }
+            Inst::Cell { .. } | Inst::Set { .. } | Inst::Dot { .. } => {}
+        }
+    }
+}
+
+impl Access {
+    /// Calls `visit` on every index expression.
+    pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
+        if let Access::Indexed { index, .. } = self {
+            index.iter().for_each(visit);
+        }
+    }
+}
