@@ -31,6 +31,8 @@ pub const INDEX_OUT_OF_RANGE: i32 = 11;
 pub const OVERFLOW: i32 = 12;
 /// The number of workers is 0.
 pub const WORKERS: i32 = 13;
+/// Two dims of the inputs that must be equal are not.
+pub const DIMS_DIFFER: i32 = 14;
 /// The first code that belongs to a check of an input.
 pub const FIRST_CHECK: i32 = 100;
 
@@ -77,6 +79,7 @@ pub const CODES: &[Code] = &[
     Code { number: INDEX_OUT_OF_RANGE, name: "INDEX_OUT_OF_RANGE", text: "an index in a tensor is out of range" },
     Code { number: OVERFLOW, name: "OVERFLOW", text: "the input dims make a tensor too large" },
     Code { number: WORKERS, name: "WORKERS", text: "the number of workers must be at least 1" },
+    Code { number: DIMS_DIFFER, name: "DIMS_DIFFER", text: "dims of the inputs that must be equal differ" },
 ];
 
 /// The text for a code that is in no table.

@@ -10,6 +10,10 @@
 //! | [`artifact`] | objects, libraries, headers, manifests |
 
 pub mod artifact;
+pub mod clif;
+pub mod linear;
+pub mod compile;
+pub mod driver;
 pub mod layout;
 pub mod lower;
 pub mod schedule;

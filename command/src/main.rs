@@ -1,2 +1,3 @@
-//! The command.
+//! The `mlc` command.
+
 fn main() {}

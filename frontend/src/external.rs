@@ -42,7 +42,8 @@ impl Files {
         let bytes = self.open(location, what)?;
         let have = (*bytes).as_ref().len();
         if offset.checked_add(size).is_none_or(|end| end > have) {
-            let message = format!("{what} should lie in `{location}` at {offset}..+{size}, which has only {have} bytes");
+            let message =
+                format!("{what} should lie in `{location}` at {offset}..+{size}, which has only {have} bytes");
             return Err(Error::invalid(message));
         }
         Ok((bytes, offset))
@@ -55,7 +56,8 @@ impl Files {
             let message = format!("{what} lies in `{location}`: external data must be inside the model's folder");
             return Err(Error::invalid(message));
         }
-        let no_base = || Error::invalid(format!("{what} lies in the file `{location}`, and there is no folder to look in"));
+        let no_base =
+            || Error::invalid(format!("{what} lies in the file `{location}`, and there is no folder to look in"));
         let path = self.base.as_ref().ok_or_else(no_base)?.join(relative);
         if let Some(bytes) = self.mapped.borrow().get(&path) {
             return Ok(bytes.clone());

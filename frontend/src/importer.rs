@@ -14,7 +14,7 @@ use onnx_protobuf::{FunctionProto, GraphProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 
 /// How many nodes a model may have once its functions are inlined, so that a small file cannot become a huge graph.
-const MAX_NODES: usize = 1 << 20;
+const MAX_NODES: usize = 1 << 18;
 
 /// See the module's documentation.
 pub struct Importer<'a> {
@@ -118,10 +118,11 @@ impl<'a> Importer<'a> {
             let message = format!("the model has no input `{strange}` to give a value; it has {}", names.join(", "));
             return Err(Error::invalid(message));
         }
+        let constants: HashSet<&str> = scope.values.keys().copied().collect();
         for input in &proto.input {
             let name = input.name.as_str();
             // Up to IR version 3 every initializer is listed as an input too; later it is a default value.
-            if proto.initializer.iter().any(|tensor| tensor.name == name) {
+            if constants.contains(name) {
                 continue;
             }
             let slot = match self.input(graph, input) {

@@ -33,6 +33,7 @@ pub fn declared(info: &ValueInfoProto) -> Result<Option<Declared<'_>>> {
         Some(Type::MapType(_)) => return Err(no_tensor(name, "a map")),
         Some(Type::OptionalType(_)) => return Err(no_tensor(name, "an optional")),
         Some(Type::SparseTensorType(_)) => return Err(no_tensor(name, "a sparse tensor")),
+        Some(_) => return Err(no_tensor(name, "of an unknown kind")),
     };
     if tensor.elem_type == 0 {
         return Ok(None);
@@ -100,7 +101,8 @@ impl Symbols {
                 let before = pinned.insert(name.to_string(), extent);
                 let range = symbols.ranges.get(name).copied().unwrap_or(DimRange::ANY);
                 if before.is_some_and(|before| before != extent) || !range.contains(extent) {
-                    let message = format!("dim `{name}` is {extent} in the value given for `{}`, but not elsewhere", input.name);
+                    let message =
+                        format!("dim `{name}` is {extent} in the value given for `{}`, but not elsewhere", input.name);
                     return Err(Error::invalid(message));
                 }
             }

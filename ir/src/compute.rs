@@ -6,7 +6,7 @@
 //! merges the kernels afterwards, and views vanish into index maps.
 
 use crate::program::{
-    Axis, Buffer, Expr, ExprKind, Kernel, Known, Program, Reduce, Stage, Step, Store, StoreMode, evaluate,
+    Axis, Buffer, Expr, Kernel, Known, Program, Reduce, Stage, Step, Store, StoreMode, evaluate,
 };
 use crate::tensor::Scalar;
 use crate::tile::{InRange, Monoid};
@@ -75,6 +75,25 @@ impl T {
         let skip = i.len() - self.rank();
         let pairs = self.shape.iter().zip(&i[skip..]);
         pairs.map(|(extent, i)| if extent.is(1) { Index::zero() } else { i.clone() }).collect()
+    }
+
+    /// The element as an index in `0..extent`: negative ones count from the end.
+    pub fn lookup(&self, at: Vec<Index>, extent: &Index) -> Index {
+        match self.known_at(&at) {
+            Some(n) if n < 0 => extent.clone() + n,
+            Some(n) => n.into(),
+            None => Index::at(self.buffer, at).rem(extent),
+        }
+    }
+
+    /// The integer at an index, if both are known.
+    fn known_at(&self, at: &[Index]) -> Option<i64> {
+        let at: Option<Vec<i64>> = at.iter().map(Index::as_const).collect();
+        let place = self.shape.iter().zip(at?).try_fold(0i64, |place, (dim, i)| Some(place * dim.as_const()? + i))?;
+        match self.known.as_ref()?.get(usize::try_from(place).ok()?)? {
+            Known::Index(index) => index.as_const(),
+            Known::Float(_) => None,
+        }
     }
 
     /// Number of elements.
@@ -232,6 +251,27 @@ impl<'a> Compute<'a> {
         self.stage(axes, None, value.cast(t.dtype), t.buffer, target, mode);
     }
 
+    /// [`Compute::store`] where all tests hold.
+    pub fn store_where(
+        &mut self,
+        t: &T,
+        domain: &[Index],
+        mode: StoreMode,
+        f: impl FnOnce(&[Index]) -> (Vec<InRange>, Vec<Index>, Expr),
+    ) {
+        let mut only = vec![];
+        self.store(t, domain, mode, |i| {
+            let (tests, target, value) = f(i);
+            only = tests;
+            (target, value)
+        });
+        if let Some(Step::Kernel(kernel)) = self.steps.last_mut()
+            && let Some(store) = kernel.stages.last_mut().and_then(|stage| stage.store.as_mut())
+        {
+            store.only = only;
+        }
+    }
+
     fn stage(
         &mut self,
         axes: Vec<Axis>,
@@ -272,6 +312,17 @@ impl<'a> Compute<'a> {
         self.program.facts.symbol(name.clone(), 0, high);
         self.steps.push(Step::Bind(name.clone(), index));
         Index::sym(name)
+    }
+
+    /// The element of an integer tensor that must have one only, where an index may use it: known, or looked up.
+    pub fn scalar_index(&self, t: &T, what: &str) -> Result<Index> {
+        if !t.dtype.is_int() || t.size().as_const().is_some_and(|n| n != 1) {
+            return Err(Error::invalid(format!("{what} must be one integer")));
+        }
+        match t.known.as_deref() {
+            Some([Known::Index(index)]) => Ok(index.clone()),
+            _ => Ok(Index::at(t.buffer, vec![Index::zero(); t.rank()])),
+        }
     }
 
     /// The extents in a rank-1 tensor of known length; those not known while building become symbols.
@@ -424,21 +475,9 @@ impl<'a> Compute<'a> {
         }
     }
 
-    /// The element of an index tensor as an index in `0..extent`: negative ones count from the end.
+    /// [`T::lookup`]
     pub fn lookup(&self, indices: &T, at: Vec<Index>, extent: &Index) -> Index {
-        if let Some(ExprKind::Const(Scalar::Int(n))) = self.known_at(indices, &at).as_ref().map(Expr::kind) {
-            return if *n < 0 { extent.clone() + *n } else { Index::from(*n) };
-        }
-        Index::at(indices.buffer, at).rem(extent)
-    }
-
-    fn known_at(&self, t: &T, at: &[Index]) -> Option<Expr> {
-        let at: Option<Vec<i64>> = at.iter().map(Index::as_const).collect();
-        let place = t.shape.iter().zip(at?).try_fold(0i64, |place, (dim, i)| Some(place * dim.as_const()? + i))?;
-        match t.known.as_ref()?.get(usize::try_from(place).ok()?)? {
-            Known::Index(index) => index.as_const().map(|n| Expr::int(DType::I64, n)),
-            Known::Float(_) => None,
-        }
+        indices.lookup(at, extent)
     }
 }
 
@@ -583,5 +622,31 @@ impl Compute<'_> {
             facts.axis(axis.name.clone(), &axis.extent);
         }
         facts
+    }
+}
+
+impl Compute<'_> {
+    /// Runs what `body` builds `trips` times, one after the other; it is given the number of the run.
+    pub fn repeat(&mut self, trips: &Index, body: impl FnOnce(&mut Self, &Index) -> Result<()>) -> Result<()> {
+        if trips.is(1) {
+            return body(self, &Index::zero());
+        }
+        let counter = self.fresh("trip");
+        self.program.facts.symbol(counter.clone(), 0, trips.as_const().map(|n| (n - 1).max(0)));
+        let (body, ()) = self.nested(|c| {
+            let trip = c.facts().rem(&Index::sym(counter.clone()), trips);
+            body(c, &trip)
+        })?;
+        self.step(Step::Loop { counter, trips: trips.clone(), condition: None, ran: None, body });
+        Ok(())
+    }
+
+    /// Demands that a tensor has a shape.
+    pub fn demand(&mut self, t: &T, what: &str, shape: &[Index]) -> Result<()> {
+        let fits = t.rank() == shape.len() && t.shape.iter().zip(shape).all(|(a, b)| self.same_dim(a, b).is_ok());
+        if fits {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("{what} has shape {}, not {}", shape_text(&t.shape), shape_text(shape))))
     }
 }

@@ -99,7 +99,7 @@ int32_t mlc_run(mlc_model *model, const mlc_tensor *inputs, uint32_t input_count
 /* Time by kernel. Switching on begins at 0. */
 void mlc_profile(mlc_model *model, int32_t on);
 uint32_t mlc_kernel_count(const mlc_model *model);
-const char *mlc_kernel(const mlc_model *model, uint32_t index, uint64_t *calls, uint64_t *nanoseconds);
+const char *mlc_kernel_time(const mlc_model *model, uint32_t index, uint64_t *calls, uint64_t *nanoseconds);
 
 #ifdef __cplusplus
 }

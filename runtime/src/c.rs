@@ -287,7 +287,7 @@ pub unsafe extern "C" fn mlc_kernel_count(model: *const Handle) -> u32 {
 ///
 /// `model` is null or from `mlc_open`; the other pointers are null or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mlc_kernel(
+pub unsafe extern "C" fn mlc_kernel_time(
     model: *const Handle,
     index: u32,
     calls: *mut u64,
@@ -333,7 +333,7 @@ mod tests {
             assert_eq!(mlc_run(none, std::ptr::null(), 1, std::ptr::null_mut(), 0), FAILED);
             assert_eq!(mlc_input_count(none), 0);
             assert_eq!(mlc_input_info(none, 0, std::ptr::null_mut()), FAILED);
-            assert!(mlc_kernel(none, 0, std::ptr::null_mut(), std::ptr::null_mut()).is_null());
+            assert!(mlc_kernel_time(none, 0, std::ptr::null_mut(), std::ptr::null_mut()).is_null());
             mlc_profile(none, 1);
             mlc_close(none);
             let mut out = none;

@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod data;
 mod locate;
 
+pub use check::check;
 pub use data::{Data, load};
 pub use locate::{SUITES, Test, model_tests, node_tests, root};

@@ -98,10 +98,13 @@ impl Judge<'_> {
         first_outer == last_outer && last == first + 3
     }
 
-    /// Whether a buffer's layout is still free to choose: a constant of more than one dim that only this kernel reads.
+    /// Whether a buffer's layout is still free to choose: a constant of more than one dim that a fold reads.
     pub fn packable(&self, buffer: u32) -> bool {
         let definition = self.program.buffer(buffer);
-        definition.constant.is_some() && definition.shape.len() > 1 && self.layouts[buffer as usize].is_plain()
+        let free =
+            definition.constant.is_some() && definition.shape.len() > 1 && self.layouts[buffer as usize].is_plain();
+        let folds = self.kernel.stages.iter().filter(|stage| stage.reduce.is_some());
+        free && folds.into_iter().any(|stage| super::loads(&stage.value).iter().any(|load| load.0 == buffer))
     }
 
     /// Whether everything a kernel computes fits lanes of 32 bits.

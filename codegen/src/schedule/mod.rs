@@ -8,6 +8,7 @@ mod choose;
 mod cost;
 
 pub use choose::choose;
+pub(crate) use choose::loads;
 
 use mlc_ir::program::{Kernel, Stage, StoreMode};
 use mlc_ir::{Error, Name, Result};

@@ -80,3 +80,18 @@ fn aarch64_programs_run_in_an_emulator() {
         assert_eq!(answer, ANSWER);
     }
 }
+
+#[test]
+fn the_runtime_header_stands_beside_those_of_models() {
+    let folder = tempfile::tempdir().expect("folder");
+    build("x86_64-unknown-linux-gnu", "tiny", 16, Placement::Embedded, folder.path());
+    let include = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/../runtime/include");
+    for order in ["#include <mlc.h>\n#include \"tiny.h\"\n", "#include \"tiny.h\"\n#include <mlc.h>\n"] {
+        for (compiler, file, standard) in [("cc", "both.c", "-std=c99"), ("c++", "both.cc", "-std=c++11")] {
+            let source = folder.path().join(file);
+            fs::write(&source, format!("{order}int main(void) {{ return 0; }}\n")).expect("source");
+            let source = source.to_str().expect("path");
+            tool(compiler, &[standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", include, source]);
+        }
+    }
+}

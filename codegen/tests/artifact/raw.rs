@@ -32,7 +32,7 @@ unsafe extern "C" fn run(
     // SAFETY: as planned; the arena is as large as asked for.
     unsafe {
         let (input, output) = (&*inputs, &mut *outputs);
-        if bytes < 64 || arena.addr() % 64 != 0 || (*host).abi != mlc_abi::ABI {
+        if bytes < 64 || !arena.addr().is_multiple_of(64) || (*host).abi != mlc_abi::ABI {
             return code::ARENA_TOO_SMALL;
         }
         arena.cast::<u8>().write_bytes(1, bytes as usize);
@@ -77,13 +77,13 @@ fn code_in_memory_runs_like_a_file() {
     let mut session = model.session(2).expect("session");
     let mut outputs = Vec::new();
     for (first, rows) in [(-1.0, 1), (1.0, 2)] {
-        let x = [first, 0.0, 0.0, 0.0, 5.0, 6.0, 7.0, 8.0];
+        let x = [first, 0f32, 0.0, 0.0, 5.0, 6.0, 7.0, 8.0];
         session.run_into(&[TensorView::of(&x, &[2, 4]).expect("view")], &mut outputs).expect("run");
         assert_eq!(outputs[0].shape(), [rows, 4]);
         let y = outputs[0].as_slice::<f32>().expect("f32");
         assert_eq!((y.len() as i64, y[y.len() - 1]), (rows * 4, 10.0));
     }
-    let x = [99.0; 4];
+    let x = [99f32; 4];
     let error = session.run(&[TensorView::of(&x, &[1, 4]).expect("view")]).expect_err("too large");
     assert!(error.to_string().contains("larger than planned"), "{error}");
 }

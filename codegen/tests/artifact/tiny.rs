@@ -190,8 +190,7 @@ fn plan(module: &mut ObjectModule, name: &str) {
 }
 
 fn run(module: &mut ObjectModule, name: &str, kernel: FuncId, weights: Option<DataId>) {
-    let signature_of_run = signature(module, &[I64; 6].map(|it| it), true);
-    let (call, profile) = (signature(module, &[I64; 6], false), signature(module, &[I64, I32, I32], false));
+    let signature_of_run = signature(module, &[I64; 6], true);
     define(module, &format!("{name}_run"), Linkage::Export, signature_of_run, |f, module| {
         let p = f.params.clone();
         let (inputs, outputs, arena, arena_bytes, host) = (p[1], p[2], p[3], p[4], p[5]);
@@ -231,39 +230,45 @@ fn run(module: &mut ObjectModule, name: &str, kernel: FuncId, weights: Option<Da
         let args = f.b.ins().stack_addr(I64, slot, 0);
         let (x, y) = (f.load(I64, inputs, Raw::DATA), f.load(I64, outputs, Raw::DATA));
         [x, y, w].into_iter().enumerate().for_each(|(place, value)| f.store(value, args, place as i32 * 8));
-        let kernel = module.declare_func_in_func(kernel, f.b.func);
-        let (alone, hosted, done) = (f.b.create_block(), f.b.create_block(), f.b.create_block());
-        f.b.ins().brif(host, hosted, &[], alone, &[]);
-        f.b.switch_to_block(hosted);
-        let abi = f.load(I32, host, Host::ABI);
-        let same = f.compare(IntCC::Equal, abi, i64::from(mlc_abi::ABI));
-        f.check(same, code::HOST_ABI);
-        let (ctx, parallel) = (f.load(I64, host, Host::CTX), f.load(I64, host, Host::PARALLEL_FOR));
-        let hook = f.load(I64, host, Host::PROFILE);
-        let (call, profile) = (f.b.import_signature(call), f.b.import_signature(profile));
-        tell(f, profile, hook, ctx, 0);
-        let (together, single, after) = (f.b.create_block(), f.b.create_block(), f.b.create_block());
-        f.b.ins().brif(parallel, together, &[], single, &[]);
-        f.b.switch_to_block(together);
-        let address = f.b.ins().func_addr(I64, kernel);
-        let scratch_bytes = f.b.ins().iconst(I64, 64);
-        f.b.ins().call_indirect(call, parallel, &[ctx, address, args, n, arena, scratch_bytes]);
-        f.b.ins().jump(after, &[]);
-        let zero = |f: &mut Body| f.b.ins().iconst(I64, 0);
-        f.b.switch_to_block(single);
-        let begin = zero(f);
-        f.b.ins().call(kernel, &[args, begin, n, arena]);
-        f.b.ins().jump(after, &[]);
-        f.b.switch_to_block(after);
-        tell(f, profile, hook, ctx, 1);
-        f.b.ins().jump(done, &[]);
-        f.b.switch_to_block(alone);
-        let begin = zero(f);
-        f.b.ins().call(kernel, &[args, begin, n, arena]);
-        f.b.ins().jump(done, &[]);
-        f.b.switch_to_block(done);
+        launch(f, module, kernel, host, args, n, arena);
         f.give(code::OK);
     });
+}
+
+/// Calls the kernel for rows `0..n`: through the host's threads and between its profile hooks, where it has them.
+fn launch(f: &mut Body, module: &mut ObjectModule, kernel: FuncId, host: Value, args: Value, n: Value, arena: Value) {
+    let (call, profile) = (signature(module, &[I64; 6], false), signature(module, &[I64, I32, I32], false));
+    let kernel = module.declare_func_in_func(kernel, f.b.func);
+    let (alone, hosted, done) = (f.b.create_block(), f.b.create_block(), f.b.create_block());
+    f.b.ins().brif(host, hosted, &[], alone, &[]);
+    f.b.switch_to_block(hosted);
+    let abi = f.load(I32, host, Host::ABI);
+    let same = f.compare(IntCC::Equal, abi, i64::from(mlc_abi::ABI));
+    f.check(same, code::HOST_ABI);
+    let (ctx, parallel) = (f.load(I64, host, Host::CTX), f.load(I64, host, Host::PARALLEL_FOR));
+    let hook = f.load(I64, host, Host::PROFILE);
+    let (call, profile) = (f.b.import_signature(call), f.b.import_signature(profile));
+    tell(f, profile, hook, ctx, 0);
+    let (together, single, after) = (f.b.create_block(), f.b.create_block(), f.b.create_block());
+    f.b.ins().brif(parallel, together, &[], single, &[]);
+    f.b.switch_to_block(together);
+    let address = f.b.ins().func_addr(I64, kernel);
+    let scratch_bytes = f.b.ins().iconst(I64, 64);
+    f.b.ins().call_indirect(call, parallel, &[ctx, address, args, n, arena, scratch_bytes]);
+    f.b.ins().jump(after, &[]);
+    let zero = |f: &mut Body| f.b.ins().iconst(I64, 0);
+    f.b.switch_to_block(single);
+    let begin = zero(f);
+    f.b.ins().call(kernel, &[args, begin, n, arena]);
+    f.b.ins().jump(after, &[]);
+    f.b.switch_to_block(after);
+    tell(f, profile, hook, ctx, 1);
+    f.b.ins().jump(done, &[]);
+    f.b.switch_to_block(alone);
+    let begin = zero(f);
+    f.b.ins().call(kernel, &[args, begin, n, arena]);
+    f.b.ins().jump(done, &[]);
+    f.b.switch_to_block(done);
 }
 
 /// Calls the profile hook, if there is one, for kernel 0.

@@ -3,7 +3,7 @@ use crate::compute::{Compute, compute_type};
 use crate::onnx::OnnxNode;
 use crate::program::Expr;
 use crate::tile::Monoid;
-use crate::{Error, Result};
+use crate::{Error, Index, Result};
 
 /// `y = alpha * A * B + beta * C` for matrices (ONNX `Gemm`); `transA` and `transB` transpose first. `C` broadcasts to the
 /// result; it may be absent since opset 11.
@@ -27,25 +27,22 @@ impl OpDef for Gemm {
         if a.rank() != 2 || b.rank() != 2 || a.dtype != b.dtype || bias.as_ref().is_some_and(|t| t.dtype != a.dtype) {
             return Err(Error::invalid("Gemm needs two matrices and a bias of one type"));
         }
-        let [ta, tb] = self.transposed.map(usize::from);
-        let k = c.same_dim(&a.shape[1 - ta], &b.shape[tb])?;
-        let shape = [a.shape[ta].clone(), b.shape[1 - tb].clone()];
+        let [ta, tb] = self.transposed;
+        let order = |row: &Index, column: &Index, transposed: bool| {
+            if transposed { vec![column.clone(), row.clone()] } else { vec![row.clone(), column.clone()] }
+        };
+        let k = c.same_dim(&a.shape[usize::from(!ta)], &b.shape[usize::from(tb)])?;
+        let shape = [a.shape[usize::from(ta)].clone(), b.shape[usize::from(!tb)].clone()];
         let wide = compute_type(a.dtype);
         let plain = self.alpha == 1.0 && bias.is_none();
         let product = c.reduce(Monoid::Sum, if plain { a.dtype } else { wide }, &shape, &[k], |i, r| {
-            let at = |first: usize, second: usize, transposed: usize| {
-                let pair = [&i[first.min(1)], &r[0]];
-                let (outer, inner) = (pair[0].clone(), pair[1].clone());
-                if second == transposed { vec![outer, inner] } else { vec![inner, outer] }
-            };
-            a.at(at(0, 0, ta)) * b.at(at(1, 1, tb))
+            a.at(order(&i[0], &r[0], ta)) * b.at(order(&r[0], &i[1], tb))
         });
         if plain {
             c.output(0, product);
             return Ok(());
         }
-        let fits = |t: &crate::compute::T| t.rank() <= 2;
-        if !bias.iter().all(fits) {
+        if bias.as_ref().is_some_and(|t| t.rank() > 2) {
             return Err(Error::invalid("the bias of Gemm has more than two axes"));
         }
         let scale = |x: Expr, by: f64| if by == 1.0 { x } else { x * by };

@@ -1,8 +1,9 @@
 use super::OpDef;
 use crate::compute::{Compute, T, compute_type};
 use crate::onnx::OnnxNode;
+use crate::program::Expr;
 use crate::tile::Monoid;
-use crate::{Error, Index, Result};
+use crate::{DType, Error, Index, Result};
 
 /// Matrix product over the last two axes, the others broadcast (ONNX `MatMul`, as `numpy.matmul`).
 #[derive(Debug)]
@@ -23,8 +24,21 @@ impl OpDef for MatMul {
     }
 }
 
-/// `numpy.matmul`: a rank-1 operand is a row or a column, whose axis is then dropped. 8-bit integers have none.
+/// `numpy.matmul`: a rank-1 operand is a row or a column, whose axis is then dropped.
 pub(super) fn matmul(c: &mut Compute, a: &T, b: &T) -> Result<T> {
+    let wide = compute_type(a.dtype);
+    product(c, a.dtype, a, b, &|i| a.at(i).cast(wide), &|i| b.at(i).cast(wide))
+}
+
+/// The matrix product of operands whose elements `left` and `right` give, in their type.
+pub(super) fn product(
+    c: &mut Compute,
+    dtype: DType,
+    a: &T,
+    b: &T,
+    left: &dyn Fn(Vec<Index>) -> Expr,
+    right: &dyn Fn(Vec<Index>) -> Expr,
+) -> Result<T> {
     if a.rank() == 0 || b.rank() == 0 {
         return Err(Error::invalid("a matrix product needs operands of rank 1 or more"));
     }
@@ -44,8 +58,7 @@ pub(super) fn matmul(c: &mut Compute, a: &T, b: &T) -> Result<T> {
         let outer = T { shape: own.to_vec(), ..t.clone() };
         outer.broadcast_index(&i[..batch.len()])
     };
-    let wide = compute_type(a.dtype);
-    Ok(c.reduce(Monoid::Sum, a.dtype, &shape, &[k], |i, r| {
+    Ok(c.reduce(Monoid::Sum, dtype, &shape, &[k], |i, r| {
         let (mut ia, mut ib) = (batch_index(a, batch_a, i), batch_index(b, batch_b, i));
         if !row {
             ia.push(i[batch.len()].clone());
@@ -55,6 +68,6 @@ pub(super) fn matmul(c: &mut Compute, a: &T, b: &T) -> Result<T> {
         if !column {
             ib.push(i[i.len() - 1].clone());
         }
-        a.at(ia).cast(wide) * b.at(ib).cast(wide)
+        left(ia) * right(ib)
     }))
 }

@@ -25,50 +25,190 @@ macro_rules! ops {
 }
 
 mod activation;
+mod arg_max;
 mod arithmetic;
+mod attend;
+mod attention;
 mod batch_normalization;
+mod bit_cast;
+mod cast;
+mod causal_conv;
+mod center_crop_pad;
+mod clip;
+mod col2im;
+mod compact;
 mod concat;
+mod constant;
+mod constant_of_shape;
 mod conv;
 mod conv_transpose;
+mod cumulative;
+mod deform_conv;
+mod depth_to_space;
+mod dropout;
+mod einsum;
 mod elementwise;
+mod expand;
+mod eye_like;
+mod flatten;
 mod gather;
+mod gather_elements;
+mod gather_nd;
+mod gemm;
+mod grid_sample;
+mod identity;
 mod instance_normalization;
 mod layer_normalization;
 mod logic;
+mod loss;
+mod lp_normalization;
+mod lrn;
 mod matmul;
+mod max_unpool;
+mod mel_weight_matrix;
+mod named_activation;
+mod non_max_suppression;
 mod normalize;
+mod one_hot;
+mod pad;
 mod pool;
+mod qlinear;
+mod quantize;
+mod range;
+mod recurrent;
+mod recurrent_cell;
+mod reduce;
 mod resample;
 mod reshape;
 mod resize;
+mod reverse_sequence;
+mod scatter_elements;
+mod scatter_nd;
+mod shape;
+mod size;
+mod slice;
 mod softmax;
+mod split;
+mod squeeze;
+mod tensor_scatter;
+mod tile;
+mod top_k;
 mod transpose;
+mod trilu;
+mod unique;
 mod window;
+mod window_function;
 
 ops! {
     "": {
+        "AffineGrid" => grid_sample::AffineGrid,
+        "ArgMax" => arg_max::ArgMax,
+        "ArgMin" => arg_max::ArgMax,
+        "Attention" => attention::Attention,
         "AveragePool" => pool::AveragePool,
         "BatchNormalization" => batch_normalization::BatchNormalization,
+        "BitCast" => bit_cast::BitCast,
+        "BlackmanWindow" => window_function::WindowFunction,
+        "Cast" => cast::Cast,
+        "CastLike" => cast::Cast,
+        "CausalConvWithState" => causal_conv::CausalConvWithState,
+        "CenterCropPad" => center_crop_pad::CenterCropPad,
+        "Clip" => clip::Clip,
+        "Col2Im" => col2im::Col2Im,
+        "Compress" => compact::Compress,
         "Concat" => concat::Concat,
+        "Constant" => constant::Constant,
+        "ConstantOfShape" => constant_of_shape::ConstantOfShape,
         "Conv" => conv::Conv,
+        "ConvInteger" => qlinear::ConvInteger,
         "ConvTranspose" => conv_transpose::ConvTranspose,
+        "CumProd" => cumulative::Cumulative,
+        "CumSum" => cumulative::Cumulative,
+        "DeformConv" => deform_conv::DeformConv,
+        "DepthToSpace" => depth_to_space::DepthToSpace,
+        "DequantizeLinear" => quantize::DequantizeLinear,
+        "Dropout" => dropout::Dropout,
+        "DynamicQuantizeLinear" => quantize::DynamicQuantizeLinear,
+        "Einsum" => einsum::Einsum,
+        "Expand" => expand::Expand,
+        "EyeLike" => eye_like::EyeLike,
+        "Flatten" => flatten::Flatten,
+        "GRU" => recurrent::Recurrent,
         "Gather" => gather::Gather,
+        "GatherElements" => gather_elements::GatherElements,
+        "GatherND" => gather_nd::GatherNd,
+        "Gemm" => gemm::Gemm,
         "GlobalAveragePool" => pool::GlobalPool,
         "GlobalLpPool" => pool::GlobalPool,
         "GlobalMaxPool" => pool::GlobalPool,
+        "GridSample" => grid_sample::GridSample,
         "GroupNormalization" => instance_normalization::GroupNormalization,
+        "HammingWindow" => window_function::WindowFunction,
+        "HannWindow" => window_function::WindowFunction,
+        "Hardmax" => softmax::Softmax,
+        "Identity" => identity::Identity,
         "InstanceNormalization" => instance_normalization::InstanceNormalization,
+        "LRN" => lrn::Lrn,
+        "LSTM" => recurrent::Recurrent,
         "LayerNormalization" => layer_normalization::LayerNormalization,
+        "LogSoftmax" => softmax::Softmax,
+        "LpNormalization" => lp_normalization::LpNormalization,
         "LpPool" => pool::LpPool,
         "MatMul" => matmul::MatMul,
+        "MatMulInteger" => qlinear::MatMulInteger,
         "MaxPool" => pool::MaxPool,
+        "MaxUnpool" => max_unpool::MaxUnpool,
+        "MeanVarianceNormalization" => lp_normalization::MeanVarianceNormalization,
+        "MelWeightMatrix" => mel_weight_matrix::MelWeightMatrix,
+        "NegativeLogLikelihoodLoss" => loss::Loss,
+        "NonMaxSuppression" => non_max_suppression::NonMaxSuppression,
+        "NonZero" => compact::NonZero,
+        "OneHot" => one_hot::OneHot,
+        "Pad" => pad::Pad,
+        "QLinearConv" => qlinear::QLinearConv,
+        "QLinearMatMul" => qlinear::QLinearMatMul,
+        "QuantizeLinear" => quantize::QuantizeLinear,
         "RMSNormalization" => layer_normalization::RmsNormalization,
+        "RNN" => recurrent::Recurrent,
+        "Range" => range::Range,
+        "ReduceL1" => reduce::Reduce,
+        "ReduceL2" => reduce::Reduce,
+        "ReduceLogSum" => reduce::Reduce,
+        "ReduceLogSumExp" => reduce::Reduce,
+        "ReduceMax" => reduce::Reduce,
+        "ReduceMean" => reduce::Reduce,
+        "ReduceMin" => reduce::Reduce,
+        "ReduceProd" => reduce::Reduce,
+        "ReduceSum" => reduce::Reduce,
+        "ReduceSumSquare" => reduce::Reduce,
         "Reshape" => reshape::Reshape,
         "Resize" => resize::Resize,
+        "ReverseSequence" => reverse_sequence::ReverseSequence,
+        "Scatter" => scatter_elements::ScatterElements,
+        "ScatterElements" => scatter_elements::ScatterElements,
+        "ScatterND" => scatter_nd::ScatterNd,
+        "Shape" => shape::Shape,
         "SimplifiedLayerNormalization" => layer_normalization::RmsNormalization,
+        "Size" => size::Size,
+        "Slice" => slice::Slice,
         "Softmax" => softmax::Softmax,
+        "SoftmaxCrossEntropyLoss" => loss::Loss,
+        "SpaceToDepth" => depth_to_space::DepthToSpace,
+        "Split" => split::Split,
+        "Squeeze" => squeeze::Squeeze,
+        "TensorScatter" => tensor_scatter::TensorScatter,
+        "Tile" => tile::Tile,
+        "TopK" => top_k::TopK,
         "Transpose" => transpose::Transpose,
+        "Trilu" => trilu::Trilu,
+        "Unique" => unique::Unique,
+        "Unsqueeze" => squeeze::Unsqueeze,
         "Upsample" => resize::Resize,
+    }
+    "com.microsoft": {
+        "DequantizeLinear" => quantize::DequantizeLinear,
+        "QLinearConv" => qlinear::QLinearConv,
+        "QuantizeLinear" => quantize::QuantizeLinear,
     }
 }
 

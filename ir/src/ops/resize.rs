@@ -149,16 +149,16 @@ impl Resize {
             let simple = axis.nearest_index(self.coordinate, rounding, &Index::zero()).is_some();
             tables.push(if simple { None } else { Some(axis.nearest_table(c, self.coordinate, rounding)) });
         }
-        c.gather(x, &shape, |c, i| {
+        c.map(x.dtype, &shape, |i| {
             let mut index = i.to_vec();
             for (axis, table) in axes.iter().zip(&tables) {
                 let o = &i[axis.axis];
                 index[axis.axis] = match table {
-                    Some(table) => c.lookup(table, vec![o.clone()], &axis.input),
+                    Some(table) => table.lookup(vec![o.clone()], &axis.input),
                     None => axis.nearest_index(self.coordinate, rounding, o).unwrap_or_else(|| o.clone()),
                 };
             }
-            index
+            x.raw(index)
         })
     }
 
@@ -172,12 +172,11 @@ impl Resize {
         shape[axis.axis] = axis.output.clone();
         let wide = wide(dtype);
         let taps = [elements.shape[1].clone()];
-        let (i, r) = (Index::var(format!("i{}", axis.axis)), Index::var("r0"));
-        let element = c.lookup(&elements, vec![i, r], &axis.input);
         Ok(c.reduce(Monoid::Sum, wide, &shape, &taps, |i, r| {
             let mut index = i.to_vec();
-            index[axis.axis] = element;
-            let weight = weights.at(vec![i[axis.axis].clone(), r[0].clone()]);
+            let tap = vec![i[axis.axis].clone(), r[0].clone()];
+            index[axis.axis] = elements.lookup(tap.clone(), &axis.input);
+            let weight = weights.at(tap);
             x.at(index).cast(wide) * weight.cast(wide)
         }))
     }

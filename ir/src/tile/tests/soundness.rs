@@ -41,7 +41,7 @@ fn accepted_tiles_do_not_trap() {
     let mut facts = Facts::default();
     facts.symbol("m", 1, None);
     let (mut accepted, mut disjoint) = (0, 0);
-    for _ in 0..1500 {
+    for _ in 0..800 {
         let text = choice.tile();
         let tile = tile(&text);
         let Ok(warnings) = verify(&tile, &facts) else { continue };
@@ -64,7 +64,7 @@ fn accepted_tiles_do_not_trap() {
             assert!(trap.is_none(), "n {n}, m {m}: {}\n{text}", trap.unwrap());
         }
     }
-    assert!(accepted > 50 && disjoint > 15, "{accepted} accepted, {disjoint} disjoint");
+    assert!(accepted > 25 && disjoint > 8, "{accepted} accepted, {disjoint} disjoint");
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //! kernel.
 //! Invariant: inputs and outputs of the program are row-major.
 
+mod assign;
+
+pub use assign::assign;
+
 use mlc_ir::{Facts, Index};
 
 /// Order of the dims in memory, outermost first, and an optional tile.

@@ -1,0 +1,241 @@
+//! From a fused program to an object or to code in memory.
+//!
+//! In: a [`Program`] and [`Options`].  Out: a [`Compiled`] whose parts make an artifact, or a [`JitCode`].
+//! Invariant: the bytes depend on the program and the options alone.
+
+use crate::artifact::{Description, Placement, Weights, architecture, descriptor};
+use crate::clif;
+use crate::driver::memory::{self, Arena};
+use crate::driver::pack::Packed;
+use crate::driver::{Entries, Functions, define_entries, describe};
+use crate::layout::{Layout, assign};
+use crate::linear::linearize;
+use crate::lower::{Lowered, lower};
+use crate::schedule::{Plan, choose};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
+use cranelift_object::{ObjectBuilder, ObjectModule};
+use mlc_ir::program::{Kernel, Program, Step};
+use mlc_ir::target::Target;
+use mlc_ir::tile::Tile;
+use mlc_ir::{Error, Result};
+use std::collections::HashMap;
+use target_lexicon::Triple;
+
+/// What to compile for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Prefix of all symbols: a C identifier.
+    pub name: String,
+    /// Operating system and processor family.
+    pub triple: Triple,
+    /// Features of the processor, by the names of [`mlc_abi::feature`].
+    pub features: Vec<String>,
+    /// Where the weights go; by their size if not said.
+    pub placement: Option<Placement>,
+}
+
+/// A compiled program.
+pub struct Compiled {
+    /// For the artifact writer.
+    pub object: Vec<u8>,
+    /// For the artifact writer.
+    pub description: Description,
+    /// For the artifact writer.
+    pub weights: Packed,
+    /// The kernels' tiles, as lowered.
+    pub tiles: Vec<Tile>,
+    /// What they compile for.
+    pub triple: Triple,
+}
+
+/// Code in memory: addresses of functions, valid as long as the module lives.
+pub struct JitCode {
+    /// `NAME_plan`
+    pub plan: *const u8,
+    /// `NAME_run`
+    pub run: *const u8,
+    /// `NAME_message`
+    pub message: *const u8,
+    /// The descriptor blob.
+    pub descriptor: Vec<u8>,
+    /// The packed weights.
+    pub weights: Packed,
+    /// Holds the code.
+    pub module: JITModule,
+}
+
+/// A program ready to be emitted.
+struct Prepared {
+    program: Program,
+    arena: Arena,
+    packed: Packed,
+    kernels: Vec<Lowered>,
+    description: Description,
+}
+
+/// The tiles of a program for a target, indexed as lowering writes them.
+///
+/// # Errors
+/// If a kernel cannot be lowered; names it.
+pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
+    let layouts = assign(program, target);
+    let mut kernels: Vec<&Kernel> = Vec::new();
+    Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
+    let lowered = kernels.into_iter().map(|kernel| {
+        let steps = choose(kernel, program, &layouts, target);
+        let plan = Plan::new(kernel, &steps)?;
+        lower(kernel, program, &layouts, &plan).map_err(|e| e.at(&kernel.name))
+    });
+    Ok((lowered.collect::<Result<Vec<_>>>()?, layouts))
+}
+
+fn target_of(triple: &Triple) -> Target {
+    match triple.architecture {
+        target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
+        _ => Target::x86_64(),
+    }
+}
+
+fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
+    let (kernels, layouts) = lower_program(&mut program, &target_of(&options.triple))?;
+    let arena = memory::plan(&program, &layouts);
+    let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.buffers.clone()).collect();
+    Step::visit_kernels(&program.body, &mut |kernel| looked.extend(kernel.reads()));
+    looked.extend(memory::driver_reads(&program));
+    looked.sort_unstable();
+    looked.dedup();
+    let packed = Packed::new(&program, &layouts, looked);
+    let names = kernels.iter().map(|kernel| kernel.tile.name.to_string()).collect();
+    let target = format!("{} {}", options.triple, options.features.join(","));
+    let mut description = describe(&program, &arena, &options.name, &target, names);
+    description.weights_bytes = packed.len();
+    description.placement = placement.unwrap_or(Placement::usual(packed.len()));
+    let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
+    for feature in &options.features {
+        let mask = mlc_abi::feature::mask(arch, feature);
+        description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
+    }
+    Ok(Prepared { program, arena, packed, kernels, description })
+}
+
+/// Compiles to an object.
+///
+/// # Errors
+/// If the program or target is not supported.
+pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
+    let prepared = prepare(program, options, options.placement)?;
+    let bug = |e: &dyn std::fmt::Display| Error::internal(format!("object: {e}"));
+    let isa = isa(options, "speed")?;
+    let builder = ObjectBuilder::new(isa, options.name.as_str(), default_libcall_names()).map_err(|e| bug(&e))?;
+    let mut module = ObjectModule::new(builder);
+    let embedded = prepared.description.placement == Placement::Embedded && !prepared.packed.is_empty();
+    emit(&mut module, &prepared, options, embedded)?;
+    let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
+    let symbol = format!("{}_descriptor", options.name);
+    let id = module.declare_data(&symbol, Linkage::Export, false, false).map_err(|e| bug(&e))?;
+    let mut data = DataDescription::new();
+    data.define(descriptor::build(&prepared.description, arch).into_boxed_slice());
+    data.set_align(8);
+    module.define_data(id, &data).map_err(|e| bug(&e))?;
+    let object = module.finish().emit().map_err(|e| bug(&e))?;
+    Ok(Compiled {
+        object,
+        description: prepared.description,
+        weights: prepared.packed,
+        tiles: prepared.kernels.into_iter().map(|kernel| kernel.tile).collect(),
+        triple: options.triple.clone(),
+    })
+}
+
+/// Compiles into memory, for this machine.
+///
+/// # Errors
+/// If the program is not supported.
+pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
+    let prepared = prepare(program, options, Some(Placement::Sidecar))?;
+    let builder = JITBuilder::with_isa(isa(options, "speed")?, default_libcall_names());
+    let mut module = JITModule::new(builder);
+    let functions = emit(&mut module, &prepared, options, false)?;
+    module.finalize_definitions().map_err(|e| Error::internal(format!("code in memory: {e}")))?;
+    let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
+    Ok(JitCode {
+        plan: module.get_finalized_function(functions.plan),
+        run: module.get_finalized_function(functions.run),
+        message: module.get_finalized_function(functions.message),
+        descriptor: descriptor::build(&prepared.description, arch),
+        weights: prepared.packed,
+        module,
+    })
+}
+
+fn isa(options: &Options, opt: &str) -> Result<OwnedTargetIsa> {
+    let features: Vec<&str> = options.features.iter().map(String::as_str).collect();
+    clif::isa(&options.triple, &features, opt).map_err(|e| Error::unsupported(e.to_string()))
+}
+
+fn emit(module: &mut dyn Module, prepared: &Prepared, options: &Options, embedded: bool) -> Result<Functions> {
+    let kernels = emit_kernels(module, prepared, options)?;
+    let embedded = match embedded {
+        true => {
+            let symbol = format!("{}_weights", options.name);
+            let id = module.declare_data(&symbol, Linkage::Import, false, false);
+            Some(id.map_err(|e| Error::internal(format!("object: {e}")))?)
+        }
+        false => None,
+    };
+    let entries = Entries {
+        program: &prepared.program,
+        arena: &prepared.arena,
+        weights: &prepared.packed.offsets,
+        kernels: &kernels,
+        description: &prepared.description,
+        embedded,
+    };
+    define_entries(module, &entries)
+}
+
+/// Emits each kernel; equal ones (the layers of a model) are emitted once.
+fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options) -> Result<Vec<(Lowered, FuncId)>> {
+    // Kernels are compiled without Cranelift's optimizer: it hoists loads out of blocks and then spills.
+    let isa = isa(options, "none")?;
+    let signature = clif::signature(&*isa);
+    let mut known: HashMap<String, FuncId> = HashMap::new();
+    let mut builder = FunctionBuilderContext::new();
+    let mut kernels = Vec::new();
+    for (number, kernel) in prepared.kernels.iter().enumerate() {
+        let key = anonymous(&kernel.tile);
+        if let Some(&id) = known.get(&key) {
+            kernels.push((kernel.clone(), id));
+            continue;
+        }
+        let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string()).at(&kernel.tile.name);
+        let tile = linearize(&kernel.tile, &prepared.program.facts).map_err(|e| internal(&e))?;
+        let mut context = Context::new();
+        context.func.signature = signature.clone();
+        clif::emit(&tile, &*isa, &mut context.func, &mut builder).map_err(|e| internal(&e))?;
+        let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|e| internal(&e.inner))?;
+        if let Some(reloc) = code.buffer.relocs().first() {
+            return Err(internal(&format!("the code refers to something outside: {reloc:?}")));
+        }
+        let (align, bytes) = (u64::from(code.buffer.alignment), code.code_buffer());
+        let name = format!("{}.k{number}", options.name);
+        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| internal(&e))?;
+        module.define_function_bytes(id, align.max(16), bytes, &[]).map_err(|e| internal(&e))?;
+        known.insert(key, id);
+        kernels.push((kernel.clone(), id));
+    }
+    Ok(kernels)
+}
+
+/// The text of a tile without the names of the model.
+fn anonymous(tile: &Tile) -> String {
+    let mut tile = tile.clone();
+    tile.name = "".into();
+    tile.params.iter_mut().for_each(|param| param.name = "".into());
+    tile.to_string()
+}

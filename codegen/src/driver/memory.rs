@@ -1,0 +1,193 @@
+//! Memory planning: gives every buffer between kernels an offset in one arena.
+//!
+//! In: a program, its layouts.  Out: an offset for each such buffer and the arena's size, as expressions of the symbols.
+//! Invariant: buffers that are live at the same time never overlap.
+//!
+//! ```text
+//!   time ▶  a ███
+//!           b   ████      c reuses a's bytes
+//!           c      ███
+//! ```
+
+use crate::layout::Layout;
+use mlc_ir::index::Atom;
+use mlc_ir::program::{Program, Step};
+use mlc_ir::{Facts, Index};
+use std::collections::BTreeMap;
+
+/// Alignment of every buffer.
+const ALIGN: i64 = 64;
+
+/// Where buffers lie.
+#[derive(Clone, Debug, Default)]
+pub struct Arena {
+    /// Offset in bytes, by buffer.
+    pub offsets: BTreeMap<u32, Index>,
+    /// Size in bytes.
+    pub size: Index,
+}
+
+/// First and last step at which each buffer is used.
+type Lives = BTreeMap<u32, (usize, usize)>;
+
+/// Plans the arena. A symbol that depends on data counts with its upper bound.
+pub fn plan(program: &Program, layouts: &[Layout]) -> Arena {
+    let mut lives = Lives::new();
+    let mut clock = 0;
+    walk(&program.body, &mut clock, &mut lives);
+    let private =
+        |b: &u32| program.buffer(*b).constant.is_none() && !program.inputs.contains(b) && !program.outputs.contains(b);
+    let wanted: Vec<(u32, (usize, usize), Index)> = lives
+        .into_iter()
+        .filter(|(buffer, _)| private(buffer))
+        .map(|(buffer, life)| (buffer, life, size(program, layouts, buffer)))
+        .collect();
+    let numbers: Option<Vec<i64>> = wanted.iter().map(|w| w.2.as_const()).collect();
+    match numbers {
+        Some(numbers) => pack(&wanted, &numbers),
+        None => slots(&wanted, &program.facts),
+    }
+}
+
+/// The size of a buffer in bytes, rounded up.
+pub fn size(program: &Program, layouts: &[Layout], buffer: u32) -> Index {
+    let definition = program.buffer(buffer);
+    let dims = layouts[buffer as usize].dims(&definition.shape);
+    let bytes = Index::product(&dims) * definition.dtype.bytes() as i64;
+    bounded(&(bytes.ceil_div(&Index::from(ALIGN)) * ALIGN), &program.facts, program)
+}
+
+/// The expression with every symbol that is bound while running replaced by its upper bound.
+pub fn bounded(index: &Index, facts: &Facts, program: &Program) -> Index {
+    let inputs: std::collections::BTreeSet<_> =
+        program.inputs.iter().flat_map(|&b| &program.buffer(b).shape).flat_map(Index::syms).collect();
+    index.rebuild(facts, &|atom| match atom {
+        Atom::Sym(name) if !inputs.contains(name) => facts.symbol_range(name).1.map(Index::from),
+        _ => None,
+    })
+}
+
+fn walk(steps: &[Step], clock: &mut usize, lives: &mut Lives) {
+    fn touch(lives: &mut Lives, buffer: u32, now: usize) {
+        let life = lives.entry(buffer).or_insert((now, now));
+        life.1 = now;
+    }
+    for step in steps {
+        *clock += 1;
+        match step {
+            Step::Kernel(kernel) => {
+                kernel.reads().into_iter().chain(kernel.writes()).for_each(|b| touch(lives, b, *clock));
+            }
+            Step::If { condition, then, otherwise } => {
+                touch(lives, *condition, *clock);
+                walk(then, clock, lives);
+                walk(otherwise, clock, lives);
+            }
+            Step::Loop { condition, body, trips, .. } => {
+                let begin = *clock;
+                let mut inside = Lives::new();
+                let mut looked = Vec::new();
+                mlc_ir::program::lookups(trips, &mut looked);
+                looked.into_iter().chain(*condition).for_each(|b| touch(&mut inside, b, begin));
+                walk(body, clock, &mut inside);
+                *clock += 1;
+                // What a loop touches may carry a value around it.
+                for buffer in inside.into_keys() {
+                    touch(lives, buffer, begin);
+                    touch(lives, buffer, *clock);
+                }
+            }
+            Step::Bind(_, index) => {
+                let mut looked = Vec::new();
+                mlc_ir::program::lookups(index, &mut looked);
+                looked.into_iter().for_each(|b| touch(lives, b, *clock));
+            }
+        }
+    }
+}
+
+fn overlap(a: (usize, usize), b: (usize, usize)) -> bool {
+    a.0 <= b.1 && b.0 <= a.1
+}
+
+/// Sizes are numbers: the largest first, each at the lowest place that is free during its life.
+fn pack(wanted: &[(u32, (usize, usize), Index)], sizes: &[i64]) -> Arena {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(sizes[i]), wanted[i].0));
+    let mut placed: Vec<(usize, i64)> = Vec::new();
+    let mut top = 0;
+    for i in order {
+        let mut busy: Vec<(i64, i64)> = placed
+            .iter()
+            .filter(|(j, _)| overlap(wanted[i].1, wanted[*j].1))
+            .map(|(j, at)| (*at, at + sizes[*j]))
+            .collect();
+        busy.sort_unstable();
+        let mut at = 0;
+        for (begin, end) in busy {
+            if begin - at >= sizes[i] {
+                break;
+            }
+            at = at.max(end);
+        }
+        top = top.max(at + sizes[i]);
+        placed.push((i, at));
+    }
+    let offsets = placed.into_iter().map(|(i, at)| (wanted[i].0, Index::from(at))).collect();
+    Arena { offsets, size: Index::from(top) }
+}
+
+/// Sizes are expressions: a buffer takes over a slot that is free, if one is known to be the larger.
+fn slots(wanted: &[(u32, (usize, usize), Index)], facts: &Facts) -> Arena {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|&i| (wanted[i].1.0, wanted[i].0));
+    let mut slots: Vec<(Index, Vec<usize>)> = Vec::new();
+    for i in order {
+        let free = |users: &Vec<usize>| users.iter().all(|&j| !overlap(wanted[i].1, wanted[j].1));
+        let (size, mut best) = (&wanted[i].2, None);
+        for (number, (have, users)) in slots.iter().enumerate() {
+            let comparable = facts.le(size, have) || facts.le(have, size);
+            if comparable && free(users) && best.is_none_or(|b: usize| facts.le(have, &slots[b].0)) {
+                best = Some(number);
+            }
+        }
+        match best {
+            Some(number) => {
+                slots[number].0 = facts.max(&slots[number].0, size);
+                slots[number].1.push(i);
+            }
+            None => slots.push((size.clone(), vec![i])),
+        }
+    }
+    let mut arena = Arena::default();
+    for (size, users) in slots {
+        users.into_iter().for_each(|i| drop(arena.offsets.insert(wanted[i].0, arena.size.clone())));
+        arena.size = arena.size + size;
+    }
+    arena
+}
+
+/// The buffers that control flow and bound symbols look into.
+pub fn driver_reads(program: &Program) -> Vec<u32> {
+    fn collect(steps: &[Step], buffers: &mut Vec<u32>) {
+        for step in steps {
+            match step {
+                Step::Kernel(_) => {}
+                Step::If { condition, then, otherwise } => {
+                    buffers.push(*condition);
+                    collect(then, buffers);
+                    collect(otherwise, buffers);
+                }
+                Step::Loop { condition, trips, body, .. } => {
+                    buffers.extend(condition);
+                    mlc_ir::program::lookups(trips, buffers);
+                    collect(body, buffers);
+                }
+                Step::Bind(_, index) => mlc_ir::program::lookups(index, buffers),
+            }
+        }
+    }
+    let mut buffers = Vec::new();
+    collect(&program.body, &mut buffers);
+    buffers
+}

@@ -1,0 +1,14 @@
+//! The driver: what `NAME_plan` and `NAME_run` do around the kernels, as code.
+//!
+//! In: a program with layouts, an arena plan, packed weights and lowered kernels.  Out: functions in a Cranelift module.
+//! Invariant: the functions keep no state and import nothing.
+
+mod body;
+mod describe;
+mod entry;
+pub mod memory;
+pub mod pack;
+mod run;
+
+pub use describe::describe;
+pub use entry::{Entries, Functions, define_entries};

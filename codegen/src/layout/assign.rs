@@ -1,0 +1,169 @@
+//! Chooses the layouts of a program's buffers.
+//!
+//! Activations between convolutions and poolings lie with their channels innermost, so that lanes run over channels
+//! whatever the size of the picture is. Weights of a fold lie as the fold reads them: panels of the columns that are
+//! computed at once, in the order of the loops.
+
+use super::Layout;
+use crate::schedule::{Plan, Step as ScheduleStep, choose, loads};
+use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
+use mlc_ir::target::Target;
+use mlc_ir::{Index, Name};
+use std::collections::HashMap;
+
+/// Layouts for all buffers, and the program with its folds in the order in which these are read fastest.
+pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
+    own_weights(program);
+    let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::plain(buffer.shape.len())).collect();
+    channels_last(program, &mut layouts);
+    let mut body = std::mem::take(&mut program.body);
+    for_kernels(&mut body, &mut |kernel| {
+        order_folds(kernel, &layouts);
+        pack_weights(kernel, program, &mut layouts, target);
+    });
+    program.body = body;
+    layouts
+}
+
+fn for_kernels(steps: &mut [Step], visit: &mut dyn FnMut(&mut Kernel)) {
+    for step in steps {
+        match step {
+            Step::Kernel(kernel) => visit(kernel),
+            Step::If { then, otherwise, .. } => {
+                for_kernels(then, visit);
+                for_kernels(otherwise, visit);
+            }
+            Step::Loop { body, .. } => for_kernels(body, visit),
+            Step::Bind(..) => {}
+        }
+    }
+}
+
+/// Gives every fold that shares a weight with another kernel its own name for it, so that each can choose a layout.
+/// Weights that end up with equal bytes are stored once.
+fn own_weights(program: &mut Program) {
+    let mut readers: HashMap<u32, usize> = HashMap::new();
+    Step::visit_kernels(&program.body, &mut |kernel| {
+        kernel.reads().into_iter().for_each(|buffer| *readers.entry(buffer).or_default() += 1);
+    });
+    let mut body = std::mem::take(&mut program.body);
+    for_kernels(&mut body, &mut |kernel| {
+        for stage in kernel.stages.iter_mut().filter(|stage| stage.reduce.is_some()) {
+            let shared: Vec<u32> = loads(&stage.value).into_iter().map(|load| load.0).collect();
+            for buffer in shared {
+                let definition = program.buffer(buffer);
+                if definition.constant.is_none() || definition.shape.len() < 2 || readers[&buffer] < 2 {
+                    continue;
+                }
+                let definition = definition.clone();
+                let own = program.add_buffer(definition);
+                readers.insert(own, 1);
+                stage.value = stage.value.transform(&mut |e| match e.kind() {
+                    ExprKind::Load { buffer: b, index } if *b == buffer => Expr::load(e.dtype(), own, index.clone()),
+                    _ => e,
+                });
+            }
+        }
+    });
+    program.body = body;
+}
+
+/// Whether a stage folds over a window of a load: some dim mentions both a kept and a folded axis, or the stage keeps
+/// channels that are not its last axis.
+fn window_channel(stage: &Stage) -> Option<usize> {
+    let reduce = stage.reduce.as_ref()?;
+    let windowed = |index: &[Index]| {
+        let dims = index.iter().filter(|i| {
+            let vars = i.vars();
+            vars.iter().any(|v| reduce.axes.contains(v)) && vars.iter().any(|v| stage.axes.contains(v))
+        });
+        dims.count() > 0
+    };
+    let all = loads(&stage.value);
+    (stage.axes.len() >= 3 && all.iter().any(|load| windowed(&load.1))).then_some(1)
+}
+
+fn channels_last(program: &Program, layouts: &mut [Layout]) {
+    let fixed = |buffer: u32| {
+        let definition = program.buffer(buffer);
+        definition.constant.is_some()
+            || definition.shape.len() < 3
+            || program.inputs.contains(&buffer)
+            || program.outputs.contains(&buffer)
+    };
+    let mut chosen: Vec<u32> = Vec::new();
+    Step::visit_kernels(&program.body, &mut |kernel| {
+        if kernel.stages.iter().any(|stage| window_channel(stage).is_some()) {
+            chosen.extend(kernel.reads().into_iter().chain(kernel.writes()).filter(|&b| !fixed(b)));
+        }
+    });
+    // Neighbours through elementwise kernels follow.
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        Step::visit_kernels(&program.body, &mut |kernel| {
+            let buffers: Vec<u32> = kernel.reads().into_iter().chain(kernel.writes()).collect();
+            let rank = |b: u32| program.buffer(b).shape.len();
+            let Some(&leader) = buffers.iter().find(|b| chosen.contains(b)) else { return };
+            for &buffer in &buffers {
+                if rank(buffer) == rank(leader) && !fixed(buffer) && !chosen.contains(&buffer) {
+                    chosen.push(buffer);
+                    changed = true;
+                }
+            }
+        });
+    }
+    for buffer in chosen {
+        let rank = program.buffer(buffer).shape.len();
+        let order = std::iter::once(0).chain(2..rank).chain([1]).collect();
+        layouts[buffer as usize] = Layout { order, tile: None };
+    }
+}
+
+/// Folds over the axis along which an activation is contiguous innermost.
+fn order_folds(kernel: &mut Kernel, layouts: &[Layout]) {
+    for stage in &mut kernel.stages {
+        let all = loads(&stage.value);
+        let Some(reduce) = &mut stage.reduce else { continue };
+        let inner = |axis: &Name| {
+            all.iter().any(|(buffer, index)| {
+                let layout = &layouts[*buffer as usize];
+                !layout.is_plain() && layout.innermost().is_some_and(|d| index[d].mentions(axis))
+            })
+        };
+        let (last, mut first): (Vec<Name>, Vec<Name>) = reduce.axes.iter().cloned().partition(inner);
+        first.extend(last);
+        reduce.axes = first;
+    }
+}
+
+fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], target: &Target) {
+    let steps = choose(kernel, program, layouts, target);
+    let Ok(plan) = Plan::new(kernel, &steps) else { return };
+    let vector = steps.iter().find_map(|step| match step {
+        ScheduleStep::Vector(axis, lanes) => Some((axis.clone(), *lanes)),
+        _ => None,
+    });
+    for stage in &kernel.stages {
+        let Some(reduce) = &stage.reduce else { continue };
+        for (buffer, index) in loads(&stage.value) {
+            let definition = program.buffer(buffer);
+            if definition.constant.is_none() || definition.shape.len() < 2 || !layouts[buffer as usize].is_plain() {
+                continue;
+            }
+            let rank = |d: &usize| {
+                let vars = index[*d].vars();
+                let own = vector.as_ref().is_some_and(|v| vars.contains(&v.0));
+                let folded = reduce.axes.iter().position(|axis| vars.contains(axis));
+                (folded.map_or(if own { 1 } else { 0 }, |place| place + 2), *d)
+            };
+            let mut order: Vec<usize> = (0..definition.shape.len()).collect();
+            order.sort_by_key(rank);
+            let column = vector.as_ref().and_then(|(axis, lanes)| {
+                let d = index.iter().position(|i| i.as_var() == Some(axis))?;
+                let outer = plan.outer.contains(axis);
+                outer.then(|| (d, i64::from(*lanes) * i64::from(plan.block(axis))))
+            });
+            layouts[buffer as usize] = Layout { order, tile: column };
+        }
+    }
+}
