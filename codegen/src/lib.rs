@@ -16,4 +16,5 @@ pub mod compile;
 pub mod driver;
 pub mod layout;
 pub mod lower;
+pub mod math;
 pub mod schedule;

@@ -29,6 +29,7 @@ impl Gap {
         let advice = match error.kind {
             ErrorKind::Unsupported if op.is_empty() => "export the model without it",
             ErrorKind::Unsupported => "export the model with other operators, or ask for this one",
+            ErrorKind::Invalid if op.is_empty() => "correct the model, or the options it is read with",
             ErrorKind::Invalid => "the model breaks ONNX's rules here: check it with onnx.checker and export it again",
             ErrorKind::Internal => "report this as a bug of mlc, with the model",
         };

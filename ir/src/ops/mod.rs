@@ -45,6 +45,8 @@ mod conv_transpose;
 mod cumulative;
 mod deform_conv;
 mod depth_to_space;
+mod det;
+mod dft;
 mod dropout;
 mod einsum;
 mod elementwise;
@@ -82,6 +84,7 @@ mod resample;
 mod reshape;
 mod resize;
 mod reverse_sequence;
+mod roi_align;
 mod scatter_elements;
 mod scatter_nd;
 mod shape;
@@ -124,9 +127,11 @@ ops! {
         "ConvTranspose" => conv_transpose::ConvTranspose,
         "CumProd" => cumulative::Cumulative,
         "CumSum" => cumulative::Cumulative,
+        "DFT" => dft::Dft,
         "DeformConv" => deform_conv::DeformConv,
         "DepthToSpace" => depth_to_space::DepthToSpace,
         "DequantizeLinear" => quantize::DequantizeLinear,
+        "Det" => det::Det,
         "Dropout" => dropout::Dropout,
         "DynamicQuantizeLinear" => quantize::DynamicQuantizeLinear,
         "Einsum" => einsum::Einsum,
@@ -157,6 +162,7 @@ ops! {
         "MatMul" => matmul::MatMul,
         "MatMulInteger" => qlinear::MatMulInteger,
         "MaxPool" => pool::MaxPool,
+        "MaxRoiPool" => roi_align::MaxRoiPool,
         "MaxUnpool" => max_unpool::MaxUnpool,
         "MeanVarianceNormalization" => lp_normalization::MeanVarianceNormalization,
         "MelWeightMatrix" => mel_weight_matrix::MelWeightMatrix,
@@ -184,6 +190,8 @@ ops! {
         "Reshape" => reshape::Reshape,
         "Resize" => resize::Resize,
         "ReverseSequence" => reverse_sequence::ReverseSequence,
+        "RoiAlign" => roi_align::RoiAlign,
+        "STFT" => dft::Stft,
         "Scatter" => scatter_elements::ScatterElements,
         "ScatterElements" => scatter_elements::ScatterElements,
         "ScatterND" => scatter_nd::ScatterNd,

@@ -1,0 +1,1 @@
+//! Runs a tile on this machine: for tests and measurements.

@@ -1,0 +1,127 @@
+//! Fusion: merges the kernels of a program until merging no longer pays.
+//!
+//! In: a program as the operators state it, one stage a kernel.  Out: the same computation in fewer kernels of several
+//! stages, named uniquely, over the buffers that are left.
+//! Invariants: kernels are merged within one list of steps, never across control flow; a merged kernel runs where its
+//! last part ran; no floating-point operation changes but divisions by powers of two and small whole powers.
+//!
+//! ```text
+//! matmul ─ add bias ─ reshape ─ transpose ─┐        one kernel, which writes where the transpose would
+//! max ─ sum ─ divide                       ├─>      one kernel of three stages a row
+//! cast ─ scale ─ reduce                    ┘        one kernel, the cast and the scale in its read
+//! ```
+
+mod cost;
+mod dead;
+mod epilogue;
+mod finish;
+mod halo;
+mod inline;
+mod invert;
+mod output;
+mod report;
+mod rewrite;
+mod rows;
+mod same;
+mod simplify;
+mod work;
+
+pub use report::{Fused, Report, Rule};
+
+use mlc_ir::Program;
+use mlc_ir::program::Step;
+use work::{Item, Place, Work};
+
+/// How often the rules are tried over the whole program.
+const ROUNDS: usize = 4;
+
+/// Merges kernels as long as it pays.
+pub fn fuse(program: &mut Program) -> Report {
+    let mut report = Report { before: count(program), ..Report::default() };
+    output::alias(program, &mut report);
+    let mut work = Work::new(program);
+    simplify_all(&mut work);
+    dead::remove(&mut work);
+    same::merge(&mut work, &mut report);
+    inline_all(&mut work, &mut report);
+    halo::pad(&mut work, &mut report);
+    for _ in 0..ROUNDS {
+        let inlined = inline_all(&mut work, &mut report);
+        let merged = merge_all(&mut work, &mut report);
+        if !inlined && !merged {
+            break;
+        }
+    }
+    same::merge(&mut work, &mut report);
+    dead::remove(&mut work);
+    work.finish(program);
+    finish::finish(program);
+    report.after = count(program);
+    report
+}
+
+/// Number of kernels of a program.
+pub fn count(program: &Program) -> usize {
+    let mut count = 0;
+    Step::visit_kernels(&program.body, &mut |_| count += 1);
+    count
+}
+
+fn simplify_all(work: &mut Work) {
+    for place in work.places() {
+        if let Some(kernel) = work.kernel(place) {
+            let kernel = simplify::simplify(kernel, &work.facts, &work.buffers);
+            work.set(place, Item::Kernel(kernel));
+        }
+    }
+}
+
+/// R1 over all producers, in order, so that chains collapse.
+fn inline_all(work: &mut Work, report: &mut Report) -> bool {
+    let fits = |work: &Work, from: Place, to: Place, buffer: u32| epilogue::epilogue(work, from, to, buffer).is_ok();
+    let keep = |work: &Work, place: Place| inline::belongs_to_fold(work, place, &fits);
+    let mut changed = false;
+    for place in work.places() {
+        changed |= inline::inline(work, place, &keep, report);
+    }
+    changed
+}
+
+/// R2 and R3 over all consumers, in order, nearest producers first.
+fn merge_all(work: &mut Work, report: &mut Report) -> bool {
+    let mut changed = false;
+    for place in work.places() {
+        while merge(work, place, report) {
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn merge(work: &mut Work, to: Place, report: &mut Report) -> bool {
+    let Some(consumer) = work.kernel(to) else { return false };
+    let name = consumer.name.clone();
+    let mut producers: Vec<(Place, u32)> =
+        work::reads(consumer).into_iter().filter_map(|buffer| Some((work.whole_writer(buffer)?, buffer))).collect();
+    producers.sort_unstable_by(|a, b| b.cmp(a));
+    for (from, buffer) in producers {
+        let Some(producer) = work.kernel(from).map(|kernel| kernel.name.clone()) else { continue };
+        let merged = match epilogue::epilogue(work, from, to, buffer) {
+            Ok(kernel) => Ok((Rule::Epilogue, kernel)),
+            Err(why) => rows::rows(work, from, to).map(|kernel| (Rule::Rows, kernel)).map_err(|other| (why, other)),
+        };
+        match merged {
+            Ok((rule, kernel)) => {
+                report.fused(rule, &name, &producer);
+                work.set(from, Item::Empty);
+                work.set(to, Item::Kernel(kernel));
+                return true;
+            }
+            Err((why, other)) => {
+                report.refused(&name, &producer, why);
+                report.refused(&name, &producer, other);
+            }
+        }
+    }
+    false
+}

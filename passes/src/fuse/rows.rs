@@ -1,0 +1,193 @@
+//! R3: kernels over the same rows become one: statistics of a row, then what uses them.
+//!
+//! The consumer's axes take the names of the producer's where it reads what the producer wrote; the axes that all of the
+//! producer's stages have must be such axes. Contractions keep nests of their own.
+
+use super::cost::{has_contraction, outer_axes, points};
+use super::epilogue::name;
+use super::rewrite::{Substitution, each, looks_up, rewrite};
+use super::simplify::{simplify, substitute_stage};
+use super::work::{Place, Work};
+use mlc_ir::program::{Expr, ExprKind, Kernel, Stage, StoreMode};
+use mlc_ir::{Index, Name};
+use std::collections::{BTreeMap, HashMap};
+
+/// So many rows keep every core busy.
+const ROWS: i64 = 16;
+/// Fewer rows are fine if there are no more points than this.
+const POINTS: i64 = 1 << 16;
+
+/// Both kernels as one, or why that cannot be.
+pub fn rows(work: &Work, from: Place, to: Place) -> Result<Kernel, &'static str> {
+    let (Some(producer), Some(consumer)) = (work.kernel(from), work.kernel(to)) else { return Err("it is no kernel") };
+    if from.block != to.block {
+        return Err("control flow lies between them");
+    }
+    if !producer.stages.iter().any(|stage| stage.reduce.is_some()) {
+        return Err("the producer folds nothing");
+    }
+    if has_contraction(producer) || has_contraction(consumer) {
+        return Err("a contraction keeps a nest of its own");
+    }
+    let ordered = |kernel: &Kernel| kernel.stages.iter().flat_map(|s| &s.store).any(|s| s.mode != StoreMode::Set);
+    if ordered(producer) || ordered(consumer) {
+        return Err("a store is ordered");
+    }
+    if let Some(reason) = work.cannot_move(from, to).or_else(|| work.cannot_move_stores(from, to)) {
+        return Err(reason);
+    }
+    let names = unify(work, producer, consumer)?;
+    profitable(producer, consumer)?;
+    merge(work, producer, consumer, &names, from, to)
+}
+
+/// Which axis of the producer each axis of the consumer is.
+fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<Name, Name>, &'static str> {
+    let mut names: BTreeMap<Name, Name> = BTreeMap::new();
+    for written in producer.stages.iter().flat_map(|stage| &stage.store) {
+        if looks_up(consumer, written.buffer) {
+            return Err("an index looks it up");
+        }
+        let read = super::work::reads(consumer).contains(&written.buffer);
+        if read && work.whole_writer(written.buffer).is_none() {
+            return Err("several kernels write it");
+        }
+        for stage in &consumer.stages {
+            let mut result = Ok(());
+            each(&stage.value, &mut |node| match node.kind() {
+                ExprKind::Load { buffer, index } if *buffer == written.buffer && result.is_ok() => {
+                    result = unify_index(&written.index, index, producer, consumer, &mut names);
+                }
+                _ => {}
+            });
+            result?;
+        }
+    }
+    let outer = outer_axes(producer);
+    for stage in &consumer.stages {
+        let has = |axis: &Name| stage.axes.iter().any(|own| names.get(own) == Some(axis));
+        if !outer.iter().all(has) {
+            return Err("the consumer's rows are not the producer's");
+        }
+    }
+    share_inner(producer, consumer, &outer, &mut names);
+    Ok(names)
+}
+
+fn unify_index(
+    written: &[Index],
+    read: &[Index],
+    producer: &Kernel,
+    consumer: &Kernel,
+    names: &mut BTreeMap<Name, Name>,
+) -> Result<(), &'static str> {
+    for (to, from) in written.iter().zip(read) {
+        if to == from && to.vars().is_empty() {
+            continue;
+        }
+        let (Some(to), Some(from)) = (to.as_var(), from.as_var()) else {
+            return Err("the consumer reads it at other places than its own");
+        };
+        if producer.extent(to) != consumer.extent(from) {
+            return Err("the consumer reads only a part of it");
+        }
+        if names.insert(from.clone(), to.clone()).is_some_and(|before| before != *to) {
+            return Err("one axis of the consumer would be two of the producer");
+        }
+    }
+    // Two axes of one nest must not become one.
+    for stage in &consumer.stages {
+        let nest = stage.axes.iter().chain(stage.reduce.iter().flat_map(|reduce| &reduce.axes));
+        let mut images: Vec<&Name> = nest.filter_map(|name| names.get(name)).collect();
+        let count = images.len();
+        images.sort_unstable();
+        images.dedup();
+        if images.len() != count {
+            return Err("two axes of the consumer would be one of the producer");
+        }
+    }
+    Ok(())
+}
+
+/// Inner axes of equal extent become one where nothing speaks against it.
+fn share_inner(producer: &Kernel, consumer: &Kernel, outer: &[Name], names: &mut BTreeMap<Name, Name>) {
+    for axis in &consumer.axes {
+        if names.contains_key(&axis.name) {
+            continue;
+        }
+        let free = producer.axes.iter().find(|own| {
+            own.extent == axis.extent && !outer.contains(&own.name) && !names.values().any(|name| *name == own.name)
+        });
+        if let Some(own) = free {
+            names.insert(axis.name.clone(), own.name.clone());
+        }
+    }
+}
+
+fn profitable(producer: &Kernel, consumer: &Kernel) -> Result<(), &'static str> {
+    let outer = outer_axes(producer);
+    let Some(rows) = points(producer, &outer) else { return Ok(()) };
+    let all = |kernel: &Kernel| {
+        let nest = |s: &Stage| points(kernel, s.axes.iter().chain(s.reduce.iter().flat_map(|r| &r.axes)));
+        kernel.stages.iter().map(nest).try_fold(0i64, |most, n| Some(most.max(n?)))
+    };
+    let few = |kernel: &Kernel| all(kernel).is_some_and(|n| n <= POINTS);
+    if rows >= ROWS || few(producer) && few(consumer) { Ok(()) } else { Err("too few rows to share among cores") }
+}
+
+fn merge(
+    work: &Work,
+    producer: &Kernel,
+    consumer: &Kernel,
+    names: &BTreeMap<Name, Name>,
+    from: Place,
+    to: Place,
+) -> Result<Kernel, &'static str> {
+    let mut kernel = producer.clone();
+    let mut renamed: HashMap<Name, Name> = HashMap::new();
+    for axis in &consumer.axes {
+        let name = names.get(&axis.name).cloned().unwrap_or_else(|| {
+            let mut fresh = axis.name.clone();
+            while kernel.extent(&fresh).is_some() {
+                fresh = format!("{fresh}.").into();
+            }
+            kernel.axes.push(mlc_ir::program::Axis { name: fresh.clone(), extent: axis.extent.clone() });
+            fresh
+        });
+        renamed.insert(axis.name.clone(), name);
+    }
+    let axes: Substitution = renamed.iter().map(|(a, b)| (a.clone(), Index::var(b.clone()))).collect();
+    let facts = kernel.facts(&work.facts);
+    let shift = producer.stages.len();
+    for stage in &consumer.stages {
+        let mut stage = stage.clone();
+        substitute_stage(&mut stage, &facts, &axes);
+        let rename = |list: &mut Vec<Name>| list.iter_mut().for_each(|name| *name = renamed[name].clone());
+        rename(&mut stage.axes);
+        stage.reduce.iter_mut().for_each(|reduce| rename(&mut reduce.axes));
+        stage.value = rewrite(&stage.value, &mut |node| match node.kind() {
+            ExprKind::Stage(number) => Expr::new(node.dtype(), ExprKind::Stage(number + shift)),
+            ExprKind::Load { buffer, .. } => written_by(work, producer, *buffer).unwrap_or(node),
+            _ => node,
+        });
+        kernel.stages.push(stage);
+    }
+    let read_elsewhere = |buffer: u32| {
+        work.outputs.contains(&buffer) || work.readers(buffer).iter().any(|place| *place != from && *place != to)
+    };
+    for stage in &mut kernel.stages[..shift] {
+        if stage.store.as_ref().is_some_and(|store| !read_elsewhere(store.buffer)) {
+            stage.store = None;
+        }
+    }
+    kernel.name = name(producer, consumer);
+    Ok(simplify(&kernel, &work.facts, &work.buffers))
+}
+
+/// The stage of the producer that writes a buffer, as an expression in the buffer's type.
+fn written_by(work: &Work, producer: &Kernel, buffer: u32) -> Option<Expr> {
+    let writes = |stage: &Stage| stage.store.iter().any(|store| store.buffer == buffer);
+    let number = producer.stages.iter().position(writes)?;
+    let value = Expr::new(producer.stages[number].value.dtype(), ExprKind::Stage(number));
+    Some(value.cast(work.buffers[buffer as usize].dtype))
+}
