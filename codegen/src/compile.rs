@@ -111,12 +111,13 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
     looked.dedup();
     let packed = Packed::new(&program, &layouts, looked);
     let names = kernels.iter().map(|kernel| kernel.tile.name.to_string()).collect();
-    let target = format!("{} {}", options.triple, options.features.join(","));
+    let features: Vec<&str> = used(options).map(|row| row.0).collect();
+    let target = format!("{} {}", options.triple, features.join(","));
     let mut description = describe(&program, &arena, &options.name, &target, names);
     description.weights_bytes = packed.len();
     description.placement = placement.unwrap_or(Placement::usual(packed.len()));
     let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
-    for feature in &options.features {
+    for (feature, _) in used(options) {
         let mask = mlc_abi::feature::mask(arch, feature);
         description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
     }
@@ -158,7 +159,9 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
 /// If the program is not supported.
 pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
     let prepared = prepare(program, options, Some(Placement::Sidecar))?;
-    let builder = JITBuilder::with_isa(isa(options, "speed")?, default_libcall_names());
+    let settings: Vec<&str> = used(options).map(|row| row.1).collect();
+    let isa = clif::isa_in_memory(&options.triple, &settings, "speed")?;
+    let builder = JITBuilder::with_isa(isa, default_libcall_names());
     let mut module = JITModule::new(builder);
     let functions = emit(&mut module, &prepared, options, false)?;
     module.finalize_definitions().map_err(|e| Error::internal(format!("code in memory: {e}")))?;
@@ -173,9 +176,30 @@ pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
     })
 }
 
+/// The processor features that code generation uses, and what Cranelift calls them.
+const SETTINGS: &[(&str, &str)] = &[
+    ("sse3", "has_sse3"),
+    ("ssse3", "has_ssse3"),
+    ("sse4.1", "has_sse41"),
+    ("sse4.2", "has_sse42"),
+    ("popcnt", "has_popcnt"),
+    ("avx", "has_avx"),
+    ("avx2", "has_avx2"),
+    ("fma", "has_fma"),
+    ("bmi1", "has_bmi1"),
+    ("bmi2", "has_bmi2"),
+    ("lzcnt", "has_lzcnt"),
+    ("dotprod", "has_dotprod"),
+];
+
+/// The features of the options that make a difference: an artifact asks its processor for these alone.
+fn used(options: &Options) -> impl Iterator<Item = &'static (&'static str, &'static str)> + '_ {
+    SETTINGS.iter().filter(|row| options.features.iter().any(|feature| feature == row.0))
+}
+
 fn isa(options: &Options, opt: &str) -> Result<OwnedTargetIsa> {
-    let features: Vec<&str> = options.features.iter().map(String::as_str).collect();
-    clif::isa(&options.triple, &features, opt).map_err(|e| Error::unsupported(e.to_string()))
+    let settings: Vec<&str> = used(options).map(|row| row.1).collect();
+    clif::isa(&options.triple, &settings, opt)
 }
 
 fn emit(module: &mut dyn Module, prepared: &Prepared, options: &Options, embedded: bool) -> Result<Functions> {

@@ -1,11 +1,25 @@
-//! Runs programs: by the reference interpreter, or compiled into memory.
+//! Runs models: by the reference interpreter, compiled into memory, or as an artifact.
 #![allow(unsafe_code, reason = "hands compiled code in memory to the runtime")]
 
+use crate::failure::Result;
+use crate::interface::Interface;
+use crate::targets::Target;
 use mlc_codegen::artifact::Weights;
 use mlc_codegen::compile::{JitCode, Options, compile_jit};
 use mlc_ir::program::{Program, interp};
-use mlc_ir::{DType, Error, Result, Tensor};
+use mlc_ir::{DType, Error, Tensor};
 use mlc_runtime::{Model, RawParts, Session, TensorBuf, TensorView};
+use std::path::Path;
+
+/// How to run a model.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Choice {
+    /// Machine code.
+    #[default]
+    Compiled,
+    /// The reference interpreter: slow, and right by definition.
+    Interpreter,
+}
 
 /// Something that runs a model.
 pub enum Engine {
@@ -15,26 +29,31 @@ pub enum Engine {
     Compiled(Box<Session>),
 }
 
-/// Aligned bytes, writable while they are filled.
-struct Aligned {
-    words: Vec<Page>,
-}
+/// Size and alignment of the pieces that weights are held in.
+const PAGE: usize = mlc_abi::WEIGHTS_ALIGN as usize;
 
 #[derive(Clone, Copy)]
 #[repr(align(4096))]
-struct Page([u8; 4096]);
+struct Page([u8; PAGE]);
 
-impl Aligned {
-    fn of(weights: &dyn Weights) -> Result<Aligned> {
-        let mut bytes = Vec::with_capacity(weights.len() as usize);
-        weights.write_to(&mut bytes).map_err(|e| Error::internal(format!("weights: {e}")))?;
-        bytes.resize(bytes.len() + mlc_abi::WEIGHTS_SLACK as usize, 0);
-        let pages = bytes.chunks(4096).map(|chunk| {
-            let mut page = Page([0; 4096]);
-            page.0[..chunk.len()].copy_from_slice(chunk);
-            page
-        });
-        Ok(Aligned { words: pages.collect() })
+/// Fills pages one after another, so that weights are held once.
+struct Filling {
+    pages: Vec<Page>,
+    at: usize,
+}
+
+impl std::io::Write for Filling {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let Some(page) = self.pages.get_mut(self.at / PAGE) else { return Ok(0) };
+        let rest = &mut page.0[self.at % PAGE..];
+        let count = rest.len().min(bytes.len());
+        rest[..count].copy_from_slice(&bytes[..count]);
+        self.at += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -44,18 +63,31 @@ impl Engine {
         Engine::Interpreter(Box::new(program))
     }
 
-    /// Compiles a program into memory, for this machine.
+    /// Compiles a program into memory, for this machine. As many threads as it has if 0.
     ///
     /// # Errors
     /// If the program is not supported.
     pub fn compiled(program: Program, threads: usize) -> Result<Engine> {
-        let target = crate::targets::find("host", None)?;
-        let options =
-            Options { name: "model".into(), triple: target.triple, features: target.features, placement: None };
-        let code = compile_jit(program, &options)?;
-        let model = load(code)?;
-        let session = model.session(threads).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(Engine::Compiled(Box::new(session)))
+        let Target { triple, features } = crate::targets::find("host", None)?;
+        let options = Options { name: "model".into(), triple, features, placement: None };
+        let model = load(compile_jit(program, &options)?)?;
+        Ok(Engine::Compiled(Box::new(model.session(threads)?)))
+    }
+
+    /// Opens a compiled artifact.
+    ///
+    /// # Errors
+    /// If the file or the weights beside it cannot be used on this machine.
+    pub fn artifact(path: &Path, threads: usize) -> Result<Engine> {
+        Ok(Engine::Compiled(Box::new(Model::open(path)?.session(threads)?)))
+    }
+
+    /// Inputs, outputs and symbols.
+    pub fn interface(&self) -> Interface {
+        match self {
+            Engine::Interpreter(program) => Interface::of_program(program),
+            Engine::Compiled(session) => Interface::of_descriptor(&session.model().descriptor()),
+        }
     }
 
     /// Runs it.
@@ -64,9 +96,41 @@ impl Engine {
     /// If the inputs do not fit the model.
     pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         match self {
-            Engine::Interpreter(program) => interp::run(program, inputs),
+            Engine::Interpreter(program) => Ok(interp::run(program, inputs)?),
             Engine::Compiled(session) => run_session(session, inputs),
         }
+    }
+}
+
+/// Inputs as the runtime takes them: aligned, with signed extents.
+pub struct Inputs {
+    list: Vec<(u32, Vec<i64>, Vec<u8>, usize)>,
+}
+
+impl Inputs {
+    /// Copies tensors.
+    pub fn new(tensors: &[Tensor]) -> Inputs {
+        let copy = |tensor: &Tensor| {
+            // Elements of at most 8 bytes; what the allocator gives is usually aligned already.
+            let mut bytes = vec![0; tensor.bytes().len() + 8];
+            let start = bytes.as_ptr().align_offset(8).min(8);
+            bytes[start..start + tensor.bytes().len()].copy_from_slice(tensor.bytes());
+            let shape = tensor.shape().iter().map(|&n| n as i64).collect();
+            (tensor.dtype().onnx() as u32, shape, bytes, start)
+        };
+        Inputs { list: tensors.iter().map(copy).collect() }
+    }
+
+    /// What a session takes.
+    ///
+    /// # Errors
+    /// If a tensor is impossible.
+    pub fn views(&self) -> Result<Vec<TensorView<'_>>> {
+        let view = |(dtype, shape, bytes, start): &'_ (u32, Vec<i64>, Vec<u8>, usize)| -> Result<TensorView<'_>> {
+            let end = bytes.len() - 8 + start;
+            Ok(TensorView::from_bytes(*dtype, shape, &bytes[*start..end])?)
+        };
+        self.list.iter().map(view).collect()
     }
 }
 
@@ -75,25 +139,28 @@ impl Engine {
 /// # Errors
 /// If the inputs do not fit the model.
 pub fn run_session(session: &mut Session, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    let shapes: Vec<Vec<i64>> = inputs.iter().map(|t| t.shape().iter().map(|&n| n as i64).collect()).collect();
-    let views = inputs.iter().zip(&shapes).map(|(tensor, shape)| {
-        let view = TensorView::from_bytes(tensor.dtype().onnx() as u32, shape, tensor.bytes());
-        view.map_err(|e| Error::invalid(e.to_string()))
-    });
-    let views: Vec<TensorView> = views.collect::<Result<_>>()?;
-    let outputs = session.run(&views).map_err(|e| Error::invalid(e.to_string()))?;
+    let inputs = Inputs::new(inputs);
+    let outputs = session.run(&inputs.views()?)?;
     outputs.iter().map(tensor).collect()
 }
 
 fn tensor(buffer: &TensorBuf) -> Result<Tensor> {
     let dtype = DType::from_onnx(buffer.dtype() as i32).ok_or_else(|| Error::internal("an output has no type"))?;
     let shape = buffer.shape().iter().map(|&n| n as usize).collect();
-    Tensor::new(dtype, shape, buffer.bytes().to_vec())
+    Ok(Tensor::new(dtype, shape, buffer.bytes().to_vec())?)
+}
+
+/// The weights with their slack, aligned.
+fn pack(weights: &dyn Weights) -> Result<Vec<Page>> {
+    let count = (weights.len() + mlc_abi::WEIGHTS_SLACK).div_ceil(PAGE as u64) as usize;
+    let mut filling = Filling { pages: vec![Page([0; PAGE]); count], at: 0 };
+    weights.write_to(&mut filling).map_err(|e| Error::internal(format!("weights: {e}")))?;
+    Ok(filling.pages)
 }
 
 fn load(code: JitCode) -> Result<Model> {
-    let weights = Aligned::of(&code.weights)?;
-    let pointer = weights.words.as_ptr().cast();
+    let weights = pack(&code.weights)?;
+    let pointer = weights.as_ptr().cast();
     // SAFETY: the compiler made these functions with these signatures, together with the descriptor, for this machine;
     // module and weights live in `keep`, and neither is bound to a thread.
     let model = unsafe {
@@ -106,5 +173,5 @@ fn load(code: JitCode) -> Result<Model> {
             keep: Box::new((code.module, weights)),
         })
     };
-    model.map_err(|e| Error::internal(e.to_string()))
+    Ok(model.map_err(|e| Error::internal(e.to_string()))?)
 }

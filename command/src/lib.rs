@@ -2,10 +2,38 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`model`] | from a file to a program |
+//! | [`cli`], [`commands`] | the command line, and one file for each subcommand |
+//! | [`failure`], [`outcome`] | how a command ends: exit code, text, JSON |
+//! | [`source`], [`model`] | from a file to a program |
 //! | [`engine`] | runs a program: interpreted, or compiled in memory |
+//! | [`interface`] | inputs, outputs and symbols, wherever they come from |
+//! | [`inputs`], [`picture`], [`random`], [`data`] | tensors to run on, and what should come out |
+//! | [`classes`] | what a classifier answers |
+//! | [`artifact`] | looks into compiled artifacts |
+//! | [`output`] | files that appear complete or not at all |
+//! | [`listing`] | programs, tiles and code as text |
 //! | [`targets`] | names of targets and processors |
+//! | [`progress`], [`text`] | how to speak to people |
 
+pub mod artifact;
+pub mod classes;
+pub mod cli;
+pub mod commands;
+pub mod data;
 pub mod engine;
+pub mod failure;
+pub mod inputs;
+pub mod interface;
+pub mod listing;
 pub mod model;
+pub mod outcome;
+pub mod output;
+pub mod picture;
+pub mod progress;
+pub mod random;
+pub mod source;
 pub mod targets;
+pub mod text;
+
+pub use failure::{Exit, Failure, Result};
+pub use outcome::Outcome;

@@ -1,23 +1,46 @@
 //! From a model file to a fused program.
 
+use crate::failure::{Failure, Result};
 use mlc_frontend::Options;
-use mlc_ir::program::Program;
-use mlc_ir::{Graph, Result};
+use mlc_ir::{Graph, Program, Tensor};
+use mlc_ir::ErrorKind;
+use mlc_passes::fuse;
 use std::path::Path;
+
+/// The passes of [`optimize`], in order.
+pub const PASSES: &[&str] = &["import", "program", "fuse"];
+
+/// What fusion did, for `--explain`.
+pub type Report = fuse::Report;
+
+/// How to optimize.
+#[derive(Clone, Debug, Default)]
+pub struct Passes {
+    /// Ends after the pass of this name; one of [`PASSES`].
+    pub stop_after: Option<String>,
+    /// Checks every invariant after each pass.
+    pub verify: bool,
+}
 
 /// Imports a model.
 ///
 /// # Errors
-/// If the file is no valid model, or needs an operator that is not supported.
+/// If the file is no valid model, or needs what is not supported: then all of that is listed.
 pub fn import(path: &Path, options: &Options) -> Result<Graph> {
-    mlc_frontend::import(path, options)
+    mlc_frontend::import(path, options).map_err(|error| {
+        let gaps = match error.kind {
+            ErrorKind::Unsupported => mlc_frontend::check(path, options).unwrap_or_default(),
+            _ => vec![],
+        };
+        if gaps.is_empty() { error.into() } else { Failure::gaps(&path.display().to_string(), gaps) }
+    })
 }
 
 /// The program of a graph as the op files state it, nothing fused: for the reference interpreter.
 ///
 /// # Errors
 /// If a node breaks a rule of its operator.
-pub fn reference(graph: &Graph) -> Result<Program> {
+pub fn reference(graph: &Graph) -> mlc_ir::Result<Program> {
     graph.to_program()
 }
 
@@ -25,6 +48,47 @@ pub fn reference(graph: &Graph) -> Result<Program> {
 ///
 /// # Errors
 /// As [`reference`].
-pub fn optimize(graph: Graph) -> Result<Program> {
-    graph.to_program()
+pub fn optimize(graph: Graph, passes: &Passes) -> mlc_ir::Result<(Program, Report)> {
+    if passes.verify {
+        graph.verify()?;
+    }
+    let mut program = graph.to_program()?;
+    if passes.stop_after.as_deref() == Some("program") {
+        return Ok((program, Report::default()));
+    }
+    let report = fuse::fuse(&mut program);
+    Ok((program, report))
+}
+
+/// Runs `attempt` with options under which a model whose inputs are known compiles: first as it is, then, as long as
+/// something is not supported, with integer inputs as constants, and at last with all small ones. Gives the names of the
+/// inputs that became constants, too.
+///
+/// # Errors
+/// The first error of the kind "unsupported" if no attempt succeeds, else that of the attempt.
+pub fn with_known_inputs<T>(
+    base: &Options,
+    inputs: &[(String, Tensor)],
+    mut attempt: impl FnMut(&Options) -> Result<T>,
+) -> Result<(T, Vec<String>)> {
+    let mut first = None;
+    for level in 0..3 {
+        let small = |tensor: &Tensor| match level {
+            0 => false,
+            1 => !tensor.dtype().is_float() && tensor.shape().len() <= 1,
+            _ => tensor.shape().len() <= 1 && tensor.len() <= 64,
+        };
+        let mut options = base.clone();
+        let fixed: Vec<_> = inputs.iter().filter(|(_, tensor)| small(tensor)).cloned().collect();
+        if level > 0 && fixed.is_empty() {
+            continue;
+        }
+        let names = fixed.iter().map(|it| it.0.clone()).collect();
+        options.values.extend(fixed);
+        match attempt(&options) {
+            Err(failure) if failure.exit == crate::Exit::Unsupported => first = first.or(Some(failure)),
+            other => return other.map(|value| (value, names)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::new(crate::Exit::Internal, "nothing was attempted")))
 }

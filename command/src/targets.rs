@@ -1,6 +1,6 @@
 //! Targets and processors by name.
 
-use mlc_ir::{Error, Result};
+use crate::failure::{Exit, Failure, Result};
 use target_lexicon::Triple;
 
 /// A processor the command knows by name.
@@ -44,11 +44,25 @@ pub struct Target {
     pub features: Vec<String>,
 }
 
+impl Target {
+    /// What schedules ask of it.
+    pub fn machine(&self) -> mlc_ir::target::Target {
+        match self.triple.architecture {
+            target_lexicon::Architecture::Aarch64(_) => mlc_ir::target::Target::aarch64(),
+            _ => mlc_ir::target::Target::x86_64(),
+        }
+    }
+}
+
 /// The target of `--target` and `--cpu`; without them, this machine with all its features.
 ///
 /// # Errors
 /// If a name is unknown; the message lists those there are.
 pub fn find(target: &str, cpu: Option<&str>) -> Result<Target> {
+    if target.starts_with("nvptx") {
+        let message = format!("target `{target}`: code for NVIDIA GPUs is not supported yet; use host, x86_64 or aarch64");
+        return Err(Failure::new(Exit::Unsupported, message));
+    }
     let by_cpu = CPUS.iter().find(|row| row.name == target);
     let family = match target {
         "host" => std::env::consts::ARCH,
@@ -76,15 +90,15 @@ fn cpu_features(cpu: &str, family: &str) -> Result<Vec<String>> {
     let row = CPUS.iter().find(|row| row.name == cpu && row.family == family);
     let row = row.ok_or_else(|| {
         let names: Vec<&str> = CPUS.iter().filter(|row| row.family == family).map(|row| row.name).collect();
-        Error::invalid(format!("`{cpu}` is no processor of {family}; known are {}", names.join(", ")))
+        Failure::usage(format!("`{cpu}` is no processor of {family}; known are {}", names.join(", ")))
     })?;
     Ok(row.features.iter().map(|f| f.to_string()).collect())
 }
 
-fn unknown(target: &str) -> Error {
+fn unknown(target: &str) -> Failure {
     let names: Vec<&str> = CPUS.iter().map(|row| row.name).collect();
     let names = names.join(", ");
-    Error::invalid(format!("unknown target `{target}`: use host, x86_64, aarch64, a triple of these, or one of {names}"))
+    Failure::usage(format!("unknown target `{target}`: use host, x86_64, aarch64, a triple of these, or one of {names}"))
 }
 
 /// The features of this machine that code generation uses.

@@ -11,8 +11,8 @@ use onnx_protobuf::attribute_proto::AttributeType as Type;
 use onnx_protobuf::{AttributeProto, NodeProto};
 
 impl<'a> Importer<'a> {
-    /// Adds the attributes of a node. Whether all could be read; if not, fails or notes the gaps.
-    pub fn attributes(&mut self, scope: &Scope<'a>, node: &'a NodeProto, onnx: &mut OnnxNode) -> Result<bool> {
+    /// Adds the attributes of a node that are no graphs.
+    pub fn attributes(&self, scope: &Scope<'a>, node: &'a NodeProto, onnx: &mut OnnxNode) -> Result<()> {
         for proto in &node.attribute {
             let Some(value) = resolve(scope, proto)? else { continue };
             if kind(value)? == Type::GRAPH {
@@ -23,7 +23,7 @@ impl<'a> Importer<'a> {
                 return Err(Error::invalid(format!("attribute `{}` is given more than once", proto.name)));
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The tensor a `Constant` node states.

@@ -1,13 +1,12 @@
 //! Nodes: functions are inlined, `Constant` becomes a constant, everything else an operator.
 
-use crate::gaps::Gaps;
 use crate::importer::Importer;
 use crate::model::{domain, key_of};
 use crate::order;
 use crate::scope::{Scope, Slot};
 use crate::symbols;
 use mlc_ir::graph::Value;
-use mlc_ir::onnx::OnnxNode;
+use mlc_ir::onnx::{Attribute, OnnxNode};
 use mlc_ir::{Error, Graph, Result};
 use onnx_protobuf::NodeProto;
 
@@ -69,10 +68,11 @@ impl<'a> Importer<'a> {
         }
         let mut onnx = self.operator(scope, node)?;
         let mut complete = self.supported(&onnx, name)?;
-        complete &= self.attributes(scope, node, &mut onnx)?;
+        self.attributes(scope, node, &mut onnx)?;
         complete &= self.bodies(graph, scope, node, &mut onnx, &mut inputs)?;
         if !complete || inputs.contains(&Slot::Unknown) {
-            if complete && onnx.attributes.values().all(|a| !matches!(a, mlc_ir::onnx::Attribute::Graph(_))) {
+            // Its inputs are unknown, but its attributes can still be ones that are not supported.
+            if complete && onnx.attributes.values().all(|a| !matches!(a, Attribute::Graph(_))) {
                 mlc_ir::ops::parse(&onnx)?;
             }
             return Ok(vec![]);
@@ -107,7 +107,7 @@ impl<'a> Importer<'a> {
 
     /// How much was made up so far.
     pub fn made_up_count(&self) -> usize {
-        self.gaps.as_ref().map_or(0, |gaps: &Gaps| gaps.made_up)
+        self.gaps.as_ref().map_or(0, |gaps| gaps.made_up)
     }
 }
 

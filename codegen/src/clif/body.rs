@@ -4,7 +4,7 @@ use super::index::Level;
 use super::target::Caps;
 use super::value::{Val, count, full, int, mask_width, register, registers};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, Block, Function, InstBuilder, MemFlagsData, Signature, Value, types};
+use cranelift_codegen::ir::{Block, Function, InstBuilder, MemFlagsData, Value, types};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use mlc_ir::tile::{InRange, Inst, Operand, Phase, Row, Space, Tile, Type};
@@ -16,8 +16,7 @@ pub fn emit(tile: &Tile, isa: &dyn TargetIsa, func: &mut Function, ctx: &mut Fun
     if tile.phase != Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
     }
-    func.signature = Signature::new(isa.default_call_conv());
-    func.signature.params.extend([AbiParam::new(types::I64); 4]);
+    func.signature = super::signature(isa);
     let mut emitter = Emitter {
         b: FunctionBuilder::new(func, ctx),
         tile,
@@ -110,7 +109,7 @@ impl Emitter<'_> {
             }
             let base = self.b.ins().iadd_imm_s(scratch, used);
             self.bases.push(base);
-            used += scratch_bytes(param)?.next_multiple_of(64);
+            used += (scratch_bytes(param)? + 63) & !63;
         }
         for symbol in &self.tile.symbols {
             let value = self.b.ins().load(types::I64, flags, args, place);
@@ -239,6 +238,8 @@ impl Emitter<'_> {
 
     fn branch(&mut self, all: &[InRange], then: &[Inst], otherwise: &[Inst]) -> Result<()> {
         let (no, after) = (self.b.create_block(), self.b.create_block());
+        // What a later test computes is not known where an earlier one failed.
+        self.levels.push(Level::default());
         for test in all {
             for (a, b) in [(test.low.clone(), test.index.clone()), (test.index.clone() + 1, test.high.clone())] {
                 let room = b.clone() - a.clone();
@@ -253,6 +254,7 @@ impl Emitter<'_> {
             }
         }
         self.side(then, after)?;
+        self.levels.pop();
         self.b.seal_block(no);
         self.b.switch_to_block(no);
         self.side(otherwise, after)?;

@@ -32,4 +32,4 @@ mod tests;
 mod value;
 
 pub use body::emit;
-pub use target::{Opt, check, isa, isa_for};
+pub use target::{check, host_features, isa, isa_in_memory, signature};

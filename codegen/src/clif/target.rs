@@ -2,48 +2,56 @@
 
 use cranelift_codegen::CompiledCode;
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::ir::ExternalName;
+use cranelift_codegen::ir::{AbiParam, ExternalName, Signature, types};
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use mlc_ir::{Error, Result};
 use target_lexicon::Triple;
 
-/// How hard Cranelift tries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opt {
-    /// For tiles: keeps loads where they are written, so registers suffice.
-    None,
-    /// For drivers.
-    Speed,
+/// A target with named features such as `has_avx2` switched on. `opt` is `none` for tiles, because loads then stay where
+/// they are written and registers suffice, and `speed` for drivers. Code is position-independent, without probes of the
+/// stack.
+pub fn isa(triple: &Triple, features: &[&str], opt: &str) -> Result<OwnedTargetIsa> {
+    build(triple, features, opt, true)
 }
 
-/// A target by triple, with named features such as `has_avx2` switched on. Position-independent, and without probes of
-/// the stack.
-pub fn isa(triple: &str, opt: Opt, features: &[&str]) -> Result<OwnedTargetIsa> {
-    let triple: Triple = triple.parse().map_err(|e| Error::invalid(format!("target `{triple}`: {e}")))?;
-    isa_for(triple, opt, features)
+/// [`isa`] for code in memory, which `JITModule` wants at fixed addresses.
+pub fn isa_in_memory(triple: &Triple, features: &[&str], opt: &str) -> Result<OwnedTargetIsa> {
+    build(triple, features, opt, false)
 }
 
-/// [`isa`] of a parsed triple.
-pub fn isa_for(triple: Triple, opt: Opt, features: &[&str]) -> Result<OwnedTargetIsa> {
+fn build(triple: &Triple, features: &[&str], opt: &str, pic: bool) -> Result<OwnedTargetIsa> {
     let unsupported = |e: &dyn std::fmt::Display| Error::unsupported(format!("target `{triple}`: {e}"));
     let mut builder = isa::lookup(triple.clone()).map_err(|e| unsupported(&e))?;
     for feature in features {
         builder.enable(feature).map_err(|e| Error::invalid(format!("feature `{feature}`: {e}")))?;
     }
-    builder.finish(flags(opt)?).map_err(|e| unsupported(&e))
+    builder.finish(flags(opt, pic)?).map_err(|e| unsupported(&e))
+}
+
+/// The features of the machine that this runs on.
+pub fn host_features() -> Vec<String> {
+    let Ok(builder) = cranelift_native::builder() else { return vec![] };
+    let Ok(isa) = flags("none", true).and_then(|flags| builder.finish(flags).map_err(|e| Error::internal(e.to_string())))
+    else {
+        return vec![];
+    };
+    isa.isa_flags().iter().filter(|flag| flag.as_bool() == Some(true)).map(|flag| flag.name.to_owned()).collect()
+}
+
+/// What every kernel takes: `args`, `begin`, `end`, `scratch`.
+pub fn signature(isa: &dyn TargetIsa) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.extend([AbiParam::new(types::I64); 4]);
+    signature
 }
 
 /// The settings of every kernel and driver.
-pub(super) fn flags(opt: Opt) -> Result<settings::Flags> {
+fn flags(opt: &str, pic: bool) -> Result<settings::Flags> {
     let mut flags = settings::builder();
-    let level = match opt {
-        Opt::None => "none",
-        Opt::Speed => "speed",
-    };
     let all = [
-        ("opt_level", level),
-        ("is_pic", "true"),
+        ("opt_level", opt),
+        ("is_pic", if pic { "true" } else { "false" }),
         ("enable_probestack", "false"),
         ("regalloc_algorithm", "backtracking"),
         ("unwind_info", "false"),

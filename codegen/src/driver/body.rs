@@ -147,7 +147,7 @@ impl<'a> Body<'a> {
         let quotient = self.b.ins().sdiv(a, b);
         let product = self.b.ins().imul(quotient, b);
         let rest = self.b.ins().isub(a, product);
-        let negative = self.b.ins().sshr_imm(rest, 63);
+        let negative = self.b.ins().sshr_imm_s(rest, 63);
         let quotient = self.b.ins().iadd(quotient, negative);
         let correction = self.b.ins().band(negative, b);
         (quotient, self.b.ins().iadd(rest, correction))

@@ -18,12 +18,12 @@
 use super::expand::Names;
 use mlc_ir::index::Atom;
 use mlc_ir::tile::{Access, InRange, Inst, LoopKind, Op, Tile};
-use mlc_ir::{Error, Index, Name, Result};
+use mlc_ir::{Error, Facts, Index, Name, Result};
 use std::collections::HashMap;
 
 /// Gives a body its cursors.
-pub(super) fn cursors(tile: &Tile, body: Vec<Inst>, names: Names) -> Result<Vec<Inst>> {
-    let mut walk = Walk { tile, bodies: Vec::new(), names };
+pub(super) fn cursors(tile: &Tile, facts: &Facts, body: Vec<Inst>, names: Names) -> Result<Vec<Inst>> {
+    let mut walk = Walk { tile, facts, bodies: Vec::new(), names };
     walk.enter(Around::Task);
     let body = walk.insts(body)?;
     let mut out = walk.leave()?.inside;
@@ -58,6 +58,7 @@ enum Spot {
 
 struct Walk<'a> {
     tile: &'a Tile,
+    facts: &'a Facts,
     bodies: Vec<Body>,
     names: Names,
 }
@@ -192,7 +193,7 @@ impl Walk<'_> {
                     _ => return Spot::Inside(depth),
                 }
             };
-            let runs = low.as_const().zip(high.as_const()).is_some_and(|(low, high)| low < high);
+            let runs = self.facts.lt(low, high);
             let Some((by, _)) = rest.linear_in(var) else { return Spot::Inside(depth) };
             if by.is(0) && (runs || !lookup) {
                 continue;

@@ -14,14 +14,14 @@ mod expand;
 mod tests;
 
 use mlc_ir::tile::{Phase, Tile};
-use mlc_ir::{Error, Result};
+use mlc_ir::{Error, Facts, Result};
 
-/// The linear form of an indexed tile.
-pub fn linear(tile: &Tile) -> Result<Tile> {
+/// The linear form of an indexed tile; `facts` holds the ranges of its symbols.
+pub fn linearize(tile: &Tile, facts: &Facts) -> Result<Tile> {
     if tile.phase == Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is linear already", tile.name)));
     }
     let (expanded, names) = expand::expand(tile)?;
-    let body = cursors::cursors(tile, expanded, names)?;
+    let body = cursors::cursors(tile, facts, expanded, names)?;
     Ok(Tile { body, phase: Phase::Linear, ..tile.clone() })
 }

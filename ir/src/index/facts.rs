@@ -96,7 +96,7 @@ impl Facts {
             return if by > 0 { Index::from(a.div_euclid(by)) } else { Index::zero() };
         }
         let (quotient, rest) = self.split(a, by);
-        if self.within(&rest, by) {
+        if rest.is(0) || self.within(&rest, by) {
             return quotient;
         }
         // Divisors are positive, so -1 lies in the block before.
@@ -146,7 +146,7 @@ impl Facts {
             return if by > 0 { Index::from(a.rem_euclid(by)) } else { Index::zero() };
         }
         let (_, rest) = self.split(a, by);
-        if self.within(&rest, by) {
+        if rest.is(0) || self.within(&rest, by) {
             return rest;
         }
         let above = rest.clone() + by.clone();

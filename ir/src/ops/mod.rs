@@ -31,6 +31,7 @@ mod attend;
 mod attention;
 mod batch_normalization;
 mod bit_cast;
+mod body;
 mod cast;
 mod causal_conv;
 mod center_crop_pad;
@@ -53,15 +54,19 @@ mod elementwise;
 mod expand;
 mod eye_like;
 mod flatten;
+mod flex_attention;
 mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gemm;
 mod grid_sample;
 mod identity;
+mod if_op;
 mod instance_normalization;
 mod layer_normalization;
+mod linear_attention;
 mod logic;
+mod loop_op;
 mod loss;
 mod lp_normalization;
 mod lrn;
@@ -76,6 +81,7 @@ mod pad;
 mod pool;
 mod qlinear;
 mod quantize;
+mod random;
 mod range;
 mod recurrent;
 mod recurrent_cell;
@@ -85,6 +91,8 @@ mod reshape;
 mod resize;
 mod reverse_sequence;
 mod roi_align;
+mod rotary;
+mod scan;
 mod scatter_elements;
 mod scatter_nd;
 mod shape;
@@ -110,6 +118,7 @@ ops! {
         "Attention" => attention::Attention,
         "AveragePool" => pool::AveragePool,
         "BatchNormalization" => batch_normalization::BatchNormalization,
+        "Bernoulli" => random::Bernoulli,
         "BitCast" => bit_cast::BitCast,
         "BlackmanWindow" => window_function::WindowFunction,
         "Cast" => cast::Cast,
@@ -152,11 +161,14 @@ ops! {
         "HannWindow" => window_function::WindowFunction,
         "Hardmax" => softmax::Softmax,
         "Identity" => identity::Identity,
+        "If" => if_op::If,
         "InstanceNormalization" => instance_normalization::InstanceNormalization,
         "LRN" => lrn::Lrn,
         "LSTM" => recurrent::Recurrent,
         "LayerNormalization" => layer_normalization::LayerNormalization,
+        "LinearAttention" => linear_attention::LinearAttention,
         "LogSoftmax" => softmax::Softmax,
+        "Loop" => loop_op::Loop,
         "LpNormalization" => lp_normalization::LpNormalization,
         "LpPool" => pool::LpPool,
         "MatMul" => matmul::MatMul,
@@ -166,6 +178,7 @@ ops! {
         "MaxUnpool" => max_unpool::MaxUnpool,
         "MeanVarianceNormalization" => lp_normalization::MeanVarianceNormalization,
         "MelWeightMatrix" => mel_weight_matrix::MelWeightMatrix,
+        "Multinomial" => random::Multinomial,
         "NegativeLogLikelihoodLoss" => loss::Loss,
         "NonMaxSuppression" => non_max_suppression::NonMaxSuppression,
         "NonZero" => compact::NonZero,
@@ -176,6 +189,10 @@ ops! {
         "QuantizeLinear" => quantize::QuantizeLinear,
         "RMSNormalization" => layer_normalization::RmsNormalization,
         "RNN" => recurrent::Recurrent,
+        "RandomNormal" => random::Random,
+        "RandomNormalLike" => random::Random,
+        "RandomUniform" => random::Random,
+        "RandomUniformLike" => random::Random,
         "Range" => range::Range,
         "ReduceL1" => reduce::Reduce,
         "ReduceL2" => reduce::Reduce,
@@ -191,7 +208,9 @@ ops! {
         "Resize" => resize::Resize,
         "ReverseSequence" => reverse_sequence::ReverseSequence,
         "RoiAlign" => roi_align::RoiAlign,
+        "RotaryEmbedding" => rotary::RotaryEmbedding,
         "STFT" => dft::Stft,
+        "Scan" => scan::Scan,
         "Scatter" => scatter_elements::ScatterElements,
         "ScatterElements" => scatter_elements::ScatterElements,
         "ScatterND" => scatter_nd::ScatterNd,
@@ -217,6 +236,10 @@ ops! {
         "DequantizeLinear" => quantize::DequantizeLinear,
         "QLinearConv" => qlinear::QLinearConv,
         "QuantizeLinear" => quantize::QuantizeLinear,
+        "RotaryEmbedding" => rotary::RotaryEmbedding,
+    }
+    "ai.onnx.preview": {
+        "FlexAttention" => flex_attention::FlexAttention,
     }
 }
 

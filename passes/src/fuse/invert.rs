@@ -173,7 +173,7 @@ mod tests {
     fn reshapes_that_mix_are_digits() {
         let map = ["2*%a + floordiv(%b, 32)", "mod(%b, 32)"];
         let result = inverse(&map, &[("a", "5"), ("b", "64")], &["10", "32"]);
-        assert_eq!(result.unwrap(), ["floordiv(%0, 2)", "32*mod(%0, 2) + %1"]);
+        assert_eq!(result.unwrap(), ["floordiv(%0, 2)", "%1 + 32*mod(%0, 2)"]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Report {
     pub before: usize,
     /// Kernels after.
     pub after: usize,
-    seen: HashSet<(Name, Name, &'static str)>,
+    pub(super) seen: HashSet<(Name, Name, &'static str)>,
 }
 
 impl Report {

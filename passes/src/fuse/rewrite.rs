@@ -124,7 +124,7 @@ pub fn loads(expr: &Expr) -> Vec<(u32, Vec<Index>)> {
 /// Calls `visit` on every index expression of a stage.
 pub fn each_index(stage: &Stage, visit: &mut dyn FnMut(&Index)) {
     each(&stage.value, &mut |node| node.visit_indices(visit));
-    for store in &stage.store {
+    if let Some(store) = &stage.store {
         store.index.iter().for_each(&mut *visit);
         store.only.iter().for_each(|test| range_indices(test, visit));
     }

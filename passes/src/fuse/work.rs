@@ -121,14 +121,28 @@ impl Work {
 
     /// Replaces what a slot holds.
     pub fn set(&mut self, place: Place, item: Item) {
+        self.take(place);
+        let (reads, writes) = touched(&item);
+        for buffer in reads {
+            self.uses[buffer as usize].readers.insert(place);
+        }
+        for buffer in writes {
+            self.uses[buffer as usize].writers.insert(place);
+        }
+        self.blocks[place.block].items[place.slot] = item;
+    }
+
+    /// Empties a slot.
+    fn take(&mut self, place: Place) -> Item {
         let old = std::mem::replace(&mut self.blocks[place.block].items[place.slot], Item::Empty);
         let (reads, writes) = touched(&old);
-        reads.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].readers.remove(&place)));
-        writes.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].writers.remove(&place)));
-        let (reads, writes) = touched(&item);
-        reads.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].readers.insert(place)));
-        writes.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].writers.insert(place)));
-        self.blocks[place.block].items[place.slot] = item;
+        for buffer in reads {
+            self.uses[buffer as usize].readers.remove(&place);
+        }
+        for buffer in writes {
+            self.uses[buffer as usize].writers.remove(&place);
+        }
+        old
     }
 
     /// Adds a buffer.
@@ -143,11 +157,7 @@ impl Work {
         let end = Place { block: place.block, slot: self.blocks[place.block].items.len() };
         self.blocks[place.block].items.push(Item::Empty);
         for slot in (place.slot..end.slot).rev() {
-            let from = Place { block: place.block, slot };
-            let item = std::mem::replace(&mut self.blocks[place.block].items[slot], Item::Empty);
-            let (reads, writes) = touched(&item);
-            reads.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].readers.remove(&from)));
-            writes.into_iter().for_each(|buffer| drop(self.uses[buffer as usize].writers.remove(&from)));
+            let item = self.take(Place { block: place.block, slot });
             let to = Place { block: place.block, slot: slot + 1 };
             let children: Vec<usize> = match &item {
                 Item::If(_, a, b) => vec![*a, *b],

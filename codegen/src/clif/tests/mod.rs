@@ -1,0 +1,89 @@
+//! Every instruction on this machine, and that it compiles for others.
+
+mod kernels;
+
+use super::jit::{Jit, compile};
+use super::isa;
+use crate::linear::linearize;
+use mlc_ir::tile::interp::Buffer;
+use mlc_ir::tile::{Space, Tile, interp, parse};
+use mlc_ir::{Facts, Index};
+
+/// The tile of a text.
+fn tile(text: &str) -> Tile {
+    parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// Targets a tile must compile for: x86-64 without and with features, aarch64.
+fn compiles_everywhere(linear: &Tile) {
+    let targets: [(&str, &[&str]); 4] = [
+        ("x86_64-unknown-linux-gnu", &[]),
+        ("x86_64-unknown-linux-gnu", &["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt"]),
+        ("x86_64-pc-windows-msvc", &["has_avx", "has_avx2", "has_fma", "has_sse41", "has_ssse3", "has_sse3"]),
+        ("aarch64-unknown-linux-gnu", &[]),
+    ];
+    for (triple, features) in targets {
+        let isa = isa(&triple.parse().unwrap(), features, "none").unwrap();
+        compile(linear, &isa).unwrap_or_else(|e| panic!("{triple} {features:?}: {e}\n{linear}"));
+    }
+}
+
+/// Linearizes a tile; runs it by the interpreter in both phases and as code with and without features. All must give
+/// the same bytes. Returns the buffers.
+fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
+    let linear = linearize(tile, &Facts::default()).unwrap();
+    if let Err(e) = mlc_ir::tile::verify(&linear, &Facts::default()) {
+        panic!("{e}\n{linear}");
+    }
+    compiles_everywhere(&linear);
+    let tasks = number(&tile.tasks.1, tile, symbols);
+    let mut expected = buffers.to_vec();
+    interp::run(tile, &mut expected, symbols, 0..tasks).unwrap_or_else(|e| panic!("{e}\n{tile}"));
+    let mut again = buffers.to_vec();
+    interp::run(&linear, &mut again, symbols, 0..tasks).unwrap_or_else(|e| panic!("{e}\n{linear}"));
+    let bytes = |buffers: &[Buffer]| buffers.iter().map(|b| b.bytes().to_vec()).collect::<Vec<_>>();
+    assert_eq!(bytes(&expected), bytes(&again), "{linear}");
+    for features in [None, Some(&["has_fma", "has_avx"][..])] {
+        let found = jit(&linear, features, buffers, symbols, tasks as u64);
+        assert!(found == bytes(&expected), "{features:?}\n{}", difference(&linear, &bytes(&expected), &found));
+    }
+    bytes(&expected)
+}
+
+fn jit(linear: &Tile, features: Option<&[&str]>, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
+    let jit = match features {
+        None => Jit::new(linear),
+        // With `fma`, as the interpreter has it.
+        Some(features) => Jit::with(linear, features),
+    };
+    let jit = jit.unwrap_or_else(|e| panic!("{e}\n{linear}"));
+    let params = linear.params.iter().filter(|param| param.space != Space::Scratch);
+    let slack: Vec<usize> = params.map(|param| param.slack as usize).collect();
+    let mut memory: Vec<Vec<u8>> =
+        buffers.iter().zip(&slack).map(|(b, slack)| [b.bytes(), &vec![0xa5; *slack]].concat()).collect();
+    jit.run(&mut memory, symbols, 0..tasks).unwrap();
+    memory.into_iter().zip(slack).map(|(mut m, slack)| m.drain(..m.len() - slack).collect()).collect()
+}
+
+fn difference(tile: &Tile, expected: &[Vec<u8>], found: &[Vec<u8>]) -> String {
+    for (number, (a, b)) in expected.iter().zip(found).enumerate() {
+        if let Some(byte) = a.iter().zip(b).position(|(a, b)| a != b) {
+            let end = (byte + 16).min(a.len());
+            let (a, b) = (&a[byte & !7..end], &b[byte & !7..end]);
+            return format!("buffer {number} byte {byte}: expected {a:02x?}, found {b:02x?}\n{tile}");
+        }
+    }
+    "equal".into()
+}
+
+fn number(e: &Index, tile: &Tile, symbols: &[i64]) -> i64 {
+    let value = e.eval(&mut |leaf| match leaf {
+        mlc_ir::index::Leaf::Sym(name) => tile.symbols.iter().position(|s| s == *name).map(|n| symbols[n]),
+        _ => None,
+    });
+    value.unwrap()
+}
+
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 8.0).collect()
+}

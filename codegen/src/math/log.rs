@@ -1,0 +1,1 @@
+//! Being written, by whoever wrote `clif/tests/operations` elsewhere; ready within minutes.

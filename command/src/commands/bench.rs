@@ -1,0 +1,187 @@
+//! `mlc bench`
+
+use super::open;
+use crate::engine::{Choice, Engine, Inputs};
+use crate::failure::{Failure, Result};
+use crate::inputs::InputArgs;
+use crate::interface::Sizes;
+use crate::outcome::Outcome;
+use crate::progress::{Stages, Ui};
+use crate::random;
+use crate::source::{Kind, ModelArgs, kind};
+use crate::text::Side::{Left, Right};
+use crate::text::{bytes, table, time};
+use mlc_runtime::{Session, TensorView, Timing};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Measure how fast a model or artifact runs, and where its time goes.
+///
+/// Inputs are random numbers (floats) or 0 (everything else) unless they are given. A model is compiled for the sizes
+/// of --dim; an artifact keeps its own, and --dim says which sizes to measure.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  mlc bench model.onnx --dim batch=1 --threads 1
+  mlc bench model.so --dim tokens=128 --profile
+  mlc bench model.so --duration 10 --json")]
+pub struct Args {
+    /// An ONNX model or a compiled artifact.
+    #[arg(value_name = "MODEL.onnx|ARTIFACT.so")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    /// What to run on.
+    pub inputs: InputArgs,
+    #[command(flatten)]
+    /// Dimensions and constant inputs.
+    pub source: ModelArgs,
+    /// Number of threads; 0: as many as the machine has.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// How long to measure, in seconds; at least 3 runs are made.
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub duration: f64,
+    /// Also measure each kernel.
+    #[arg(long)]
+    pub profile: bool,
+}
+
+/// What was measured.
+struct Measured {
+    /// Seconds of each run, sorted.
+    runs: Vec<f64>,
+    first: f64,
+    load: f64,
+    arena: u64,
+    threads: usize,
+    peak: u64,
+    timings: Vec<Timing>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// If a symbol has no size, or the model does not run.
+pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
+    let sizes = sizes(args)?;
+    let mut stages = Stages::new(ui);
+    let begun = Instant::now();
+    let engine = open(&args.file, &args.source, Choice::Compiled, args.threads, &mut stages)?;
+    let load = begun.elapsed().as_secs_f64();
+    let interface = engine.interface();
+    let given = args.inputs.read(&interface, ui)?;
+    let inputs = random::fill(&interface, &given, &sizes)?;
+    let Engine::Compiled(mut session) = engine else {
+        return Err(Failure::usage("only compiled code is measured"));
+    };
+    let inputs = Inputs::new(&inputs);
+    let measured = stages.stage("measure", || measure(args, &mut session, &inputs.views()?, load))?;
+    drop(stages);
+    Ok(Outcome::fine(measured.text(args), measured.json(args)))
+}
+
+/// Sizes of symbols; a model has them fixed, and so has none left.
+fn sizes(args: &Args) -> Result<Sizes> {
+    let mut sizes = Sizes::new();
+    let artifact = kind(&args.file)? == Kind::Artifact;
+    for (name, range) in &args.source.dims {
+        match range.as_fixed() {
+            Some(n) => drop(sizes.insert(name.clone(), n)),
+            None if artifact => return Err(Failure::usage(format!("`--dim {name}`: give one size to measure"))),
+            None => {}
+        }
+    }
+    Ok(sizes)
+}
+
+fn measure(args: &Args, session: &mut Session, inputs: &[TensorView], load: f64) -> Result<Measured> {
+    let mut outputs = Vec::new();
+    let begun = Instant::now();
+    session.run_into(inputs, &mut outputs)?;
+    let first = begun.elapsed().as_secs_f64();
+    let mut repeat = |session: &mut Session, duration: f64, least: usize| -> Result<Vec<f64>> {
+        let (end, mut runs) = (Instant::now() + Duration::from_secs_f64(duration), Vec::new());
+        while runs.len() < least || Instant::now() < end {
+            let begun = Instant::now();
+            session.run_into(inputs, &mut outputs)?;
+            runs.push(begun.elapsed().as_secs_f64());
+        }
+        Ok(runs)
+    };
+    repeat(session, args.duration / 10.0, 1)?;
+    let mut runs = repeat(session, args.duration, 3)?;
+    runs.sort_by(f64::total_cmp);
+    let mut timings = Vec::new();
+    if args.profile {
+        session.profile(true);
+        repeat(session, args.duration / 3.0, 3)?;
+        timings = session.timings();
+        session.profile(false);
+        timings.sort_by_key(|timing| std::cmp::Reverse(timing.nanoseconds));
+    }
+    let (arena, threads) = (session.arena_bytes(), session.threads());
+    Ok(Measured { runs, first, load, arena, threads, peak: peak_rss(), timings })
+}
+
+impl Measured {
+    /// A percentile of the runs in seconds.
+    fn percentile(&self, part: f64) -> f64 {
+        let place = (part * self.runs.len() as f64).ceil() as usize;
+        self.runs.get(place.clamp(1, self.runs.len().max(1)) - 1).copied().unwrap_or(0.0)
+    }
+
+    fn text(&self, args: &Args) -> String {
+        let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|part| time(self.percentile(part)));
+        let mut text = format!("{}, {}\n", args.file.display(), crate::text::count(self.threads, "thread"));
+        text += &format!("P50      {p50}\nP90      {p90}\nP99      {p99}\n");
+        text += &format!("runs     {}\nload     {}\nfirst    {}\n", self.runs.len(), time(self.load), time(self.first));
+        text += &format!("arena    {}\npeak     {} (whole process)\n", bytes(self.arena), bytes(self.peak));
+        let all = self.profiled().max(1) as f64;
+        let rows = self.timings.iter().filter(|timing| timing.calls > 0).map(|timing| {
+            let seconds = timing.nanoseconds as f64 / 1e9;
+            let share = format!("{:.1}%", timing.nanoseconds as f64 / all * 100.0);
+            vec![timing.kernel.clone(), share, time(seconds / timing.calls as f64), timing.calls.to_string()]
+        });
+        let head = [("kernel", Left), ("share", Right), ("a call", Right), ("calls", Right)];
+        let kernels = table(&head, &rows.collect::<Vec<_>>());
+        if kernels.is_empty() { text } else { text + "\n" + &kernels }
+    }
+
+    fn profiled(&self) -> u64 {
+        self.timings.iter().map(|timing| timing.nanoseconds).sum()
+    }
+
+    fn json(&self, args: &Args) -> Value {
+        let all = self.profiled().max(1) as f64;
+        let kernel = |it: &Timing| {
+            json!({
+                "kernel": it.kernel, "calls": it.calls, "total_ms": it.nanoseconds as f64 / 1e6,
+                "share": it.nanoseconds as f64 / all,
+            })
+        };
+        json!({
+            "schema": "mlc-bench/1", "file": args.file, "threads": self.threads, "runs": self.runs.len(),
+            "p50_ms": self.percentile(0.5) * 1e3, "p90_ms": self.percentile(0.9) * 1e3,
+            "p99_ms": self.percentile(0.99) * 1e3, "min_ms": self.percentile(0.0) * 1e3,
+            "load_ms": self.load * 1e3, "first_ms": self.first * 1e3,
+            "peak_rss_bytes": self.peak, "arena_bytes": self.arena,
+            "kernels": self.timings.iter().map(kernel).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The most memory this process ever had; 0 where the system does not say.
+fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("write a number of seconds, at most a day".into()),
+    }
+}

@@ -1,0 +1,318 @@
+//! `mlc build`
+
+use crate::failure::{Failure, Result};
+use crate::interface::Interface;
+use crate::listing::{self, Form};
+use crate::model::{self, Passes, Report};
+use crate::outcome::Outcome;
+use crate::output::{Folder, Texts};
+use crate::progress::{Stages, Ui};
+use crate::source::{Kind as FileKind, ModelArgs, c_name, kind};
+use crate::targets::{self, Target};
+use crate::text::Side::{Left, Right};
+use crate::text::{bytes, count, table};
+use mlc_codegen::artifact::{self, Kind, Parts, Placement, Written};
+use mlc_codegen::compile::{Compiled, Options, compile};
+use mlc_ir::Facts;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Compile a model to files.
+///
+/// Without --target the code is for this machine's own processor and uses all it has. Other targets need no tools: the
+/// compiler writes shared objects itself.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  mlc build model.onnx -o out                      out/model.so, out/model.h, out/model.json
+  mlc build model.onnx --target raspberry-pi-5 --emit obj,header
+  mlc build model.onnx --dim batch=1 --dim tokens=1..512
+  mlc build model.onnx --emit tile,asm             what the kernels became")]
+pub struct Args {
+    /// The ONNX model.
+    #[arg(value_name = "MODEL.onnx")]
+    pub model: PathBuf,
+    /// For which machine: host, x86_64, aarch64, a triple, or a name of `mlc targets`.
+    #[arg(long, default_value = "host", value_name = "NAME|TRIPLE")]
+    pub target: String,
+    /// For which processor of the target's family; see `mlc targets`.
+    #[arg(long, value_name = "NAME")]
+    pub cpu: Option<String>,
+    #[command(flatten)]
+    /// Dimensions and constant inputs.
+    pub source: ModelArgs,
+    /// What to write.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,...", default_value = "so,header,manifest")]
+    pub emit: Vec<Emit>,
+    /// Prefix of all symbols and name of all files: a C identifier. Without it, made from the file's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where the weights go.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub weights: WeightsPlace,
+    /// The folder to write to; it is made if it is not there.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// Also show what was fused, and what was not and why.
+    #[arg(long)]
+    pub explain: bool,
+    /// End after a pass and print what it left; writes no file.
+    #[arg(long, value_name = "PASS", value_parser = clap::builder::PossibleValuesParser::new(model::PASSES))]
+    pub stop_after: Option<String>,
+    /// Check every invariant after each pass.
+    #[arg(long)]
+    pub verify_passes: bool,
+}
+
+/// A kind of file that `build` can write.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emit {
+    /// NAME.so: a shared object
+    So,
+    /// NAME.o: an object to link
+    Obj,
+    /// libNAME.a: the object as a static library
+    Lib,
+    /// NAME.h: the interface for C and C++
+    Header,
+    /// NAME.json: the interface and all sizes
+    Manifest,
+    /// NAME.graph: the graph that was read
+    Graph,
+    /// NAME.program: the fused kernels
+    Program,
+    /// NAME.tile: the scheduled kernels
+    Tile,
+    /// NAME.clif: the kernels as Cranelift gets them
+    Clif,
+    /// NAME.s: the kernels' machine code
+    Asm,
+}
+
+/// Where the weights go.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WeightsPlace {
+    /// Into the artifact
+    Embed,
+    /// Into NAME.weights beside it, which is mapped
+    Sidecar,
+    /// Embedded up to 16 MB
+    Auto,
+}
+
+impl Emit {
+    fn artifact(self) -> Option<Kind> {
+        match self {
+            Emit::So => Some(Kind::Shared),
+            Emit::Obj => Some(Kind::Object),
+            Emit::Lib => Some(Kind::Archive),
+            Emit::Header => Some(Kind::Header),
+            Emit::Manifest => Some(Kind::Manifest),
+            Emit::Graph | Emit::Program | Emit::Tile | Emit::Clif | Emit::Asm => None,
+        }
+    }
+}
+
+/// Builds.
+///
+/// # Errors
+/// If the model is invalid or not supported, or the files cannot be written.
+pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
+    let target = targets::find(&args.target, args.cpu.as_deref())?;
+    let name = args.name.clone().unwrap_or_else(|| c_name(&args.model));
+    if !mlc_abi::descriptor::is_identifier(&name) {
+        return Err(Failure::usage(format!("`--name {name}`: write a C identifier, such as `{}`", c_name(name.as_ref()))));
+    }
+    if kind(&args.model)? == FileKind::Artifact {
+        return Err(Failure::invalid(format!("`{}` is compiled already: name an ONNX model", args.model.display())));
+    }
+    let mut stages = Stages::new(ui);
+    let options = args.source.options()?;
+    let graph = stages.stage("read", || model::import(&args.model, &options))?;
+    if args.stop_after.as_deref() == Some("import") {
+        return Ok(stopped("import", graph.to_string()));
+    }
+    let wants = |kind: Emit| args.emit.contains(&kind);
+    let mut texts = Texts::default();
+    if wants(Emit::Graph) {
+        texts.add(format!("{name}.graph"), graph.to_string());
+    }
+    let passes = Passes { stop_after: args.stop_after.clone(), verify: args.verify_passes };
+    let (program, report) = stages.stage("fuse", || model::optimize(graph, &passes))?;
+    if let Some(pass) = &args.stop_after {
+        return Ok(stopped(pass, listing::program(&program)));
+    }
+    let (facts, interface) = (program.facts.clone(), Interface::of_program(&program));
+    if wants(Emit::Program) {
+        texts.add(format!("{name}.program"), listing::program(&program));
+    }
+    let folder = Folder::open(&args.output)?;
+    let compiled = stages.stage("compile", || compile(program, &options_of(args, &name, &target)))?;
+    list(args, &name, &compiled, &facts, &target, &mut texts)?;
+    let sizes = Sizes::of(&compiled);
+    let files = stages.stage("write", || write(args, compiled, &folder, texts))?;
+    folder.keep();
+    Ok(Built { args, name, interface, sizes, files, stages, report }.answer())
+}
+
+/// What is known of a build.
+struct Built<'a> {
+    args: &'a Args,
+    name: String,
+    interface: Interface,
+    sizes: Sizes,
+    files: Vec<(PathBuf, u64)>,
+    stages: Stages,
+    report: Report,
+}
+
+/// Sizes of the compiled model.
+struct Sizes {
+    target: String,
+    arena: Option<u64>,
+    arena_text: String,
+    weights: u64,
+    placement: Placement,
+    code: u64,
+    kernels: usize,
+}
+
+impl Sizes {
+    fn of(compiled: &Compiled) -> Sizes {
+        let description = &compiled.description;
+        Sizes {
+            target: description.target.clone(),
+            arena: description.arena.bytes,
+            arena_text: description.arena.text.clone(),
+            weights: description.weights_bytes,
+            placement: description.placement,
+            code: crate::artifact::text_bytes(&compiled.object),
+            kernels: description.kernels.len(),
+        }
+    }
+
+    fn placement(&self) -> &'static str {
+        match self.placement {
+            _ if self.weights == 0 => "none",
+            Placement::Embedded => "embedded",
+            Placement::Sidecar => "sidecar",
+        }
+    }
+}
+
+fn stopped(pass: &str, text: String) -> Outcome {
+    let json = json!({ "schema": "mlc-build/1", "stopped_after": pass, "text": text });
+    Outcome::fine(text, json)
+}
+
+fn options_of(args: &Args, name: &str, target: &Target) -> Options {
+    let placement = match args.weights {
+        WeightsPlace::Embed => Some(Placement::Embedded),
+        WeightsPlace::Sidecar => Some(Placement::Sidecar),
+        WeightsPlace::Auto => None,
+    };
+    Options { name: name.into(), triple: target.triple.clone(), features: target.features.clone(), placement }
+}
+
+/// The texts made from the compiled kernels.
+fn list(args: &Args, name: &str, compiled: &Compiled, facts: &Facts, target: &Target, texts: &mut Texts) -> Result<()> {
+    for emit in &args.emit {
+        match emit {
+            Emit::Tile => texts.add(format!("{name}.tile"), listing::tiles(&compiled.tiles)),
+            Emit::Clif => {
+                texts.add(format!("{name}.clif"), listing::code(&compiled.tiles, facts, target, Form::Clif)?);
+            }
+            Emit::Asm => {
+                texts.add(format!("{name}.s"), listing::code(&compiled.tiles, facts, target, Form::Assembly)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes everything or nothing.
+fn write(args: &Args, compiled: Compiled, folder: &Folder, texts: Texts) -> Result<Vec<(PathBuf, u64)>> {
+    let mut kinds: Vec<Kind> = args.emit.iter().filter_map(|emit| emit.artifact()).collect();
+    kinds.dedup();
+    let staged = texts.stage(folder.path())?;
+    let mut files = Vec::new();
+    if !kinds.is_empty() {
+        let Compiled { object, description, weights, triple, .. } = compiled;
+        let parts = Parts { target: triple, object, description: &description, weights: &weights };
+        let written = artifact::write(parts, &kinds, folder.path())?;
+        files.extend(written.into_iter().map(|Written { path, bytes, .. }| (path, bytes)));
+    }
+    files.extend(staged.commit()?);
+    Ok(files)
+}
+
+impl Built<'_> {
+    fn answer(&self) -> Outcome {
+        Outcome::fine(self.text(), self.json())
+    }
+
+    fn text(&self) -> String {
+        let rows: Vec<Vec<String>> =
+            self.files.iter().map(|(path, size)| vec![path.display().to_string(), bytes(*size)]).collect();
+        let sizes = &self.sizes;
+        let arena = sizes.arena.map_or_else(|| format!("{} bytes", sizes.arena_text), bytes);
+        let weights = match sizes.placement() {
+            "none" => "none".into(),
+            place => format!("{}, {place}", bytes(sizes.weights)),
+        };
+        let facts = [
+            ("inputs", self.interface.list(&self.interface.inputs)),
+            ("outputs", self.interface.list(&self.interface.outputs)),
+            ("target", sizes.target.clone()),
+            ("weights", weights),
+            ("arena", arena),
+            ("code", format!("{} in {}", bytes(sizes.code), count(sizes.kernels, "kernel"))),
+            ("time", self.stages.text()),
+        ];
+        let mut text = table(&[("file", Left), ("size", Right)], &rows) + "\n";
+        facts.iter().for_each(|(name, value)| text += &format!("{name:<8} {value}\n"));
+        if self.args.explain {
+            text += &explain(&self.report);
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let sizes = &self.sizes;
+        let files = self.files.iter().map(|(path, size)| json!({ "path": path, "bytes": size }));
+        let report = &self.report;
+        let fused = report.fused.iter().map(|it| {
+            json!({ "rule": format!("{:?}", it.rule).to_lowercase(), "consumer": &*it.consumer, "producer": &*it.producer })
+        });
+        let refused =
+            report.refused.iter().map(|it| json!({ "consumer": &*it.0, "producer": &*it.1, "reason": it.2 }));
+        json!({
+            "schema": "mlc-build/1",
+            "name": self.name,
+            "target": sizes.target,
+            "interface": self.interface.json(),
+            "files": files.collect::<Vec<_>>(),
+            "arena": { "bytes": sizes.arena, "formula": sizes.arena_text },
+            "weights": { "bytes": sizes.weights, "placement": sizes.placement() },
+            "code_bytes": sizes.code,
+            "kernels": sizes.kernels,
+            "times_ms": self.stages.json(),
+            "fusion": {
+                "before": report.before, "after": report.after,
+                "fused": fused.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+fn explain(report: &Report) -> String {
+    let mut text = format!("\nfusion: {} kernels became {}\n", report.before, report.after);
+    for it in &report.fused {
+        text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
+    }
+    for (consumer, producer, reason) in &report.refused {
+        text += &format!("  kept apart: `{consumer}` and `{producer}`: {reason}\n");
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! `mlc inspect`
+
+use crate::artifact::Artifact;
+use crate::failure::Result;
+use crate::interface::Interface;
+use crate::model::{self, Passes};
+use crate::outcome::Outcome;
+use crate::source::{Kind, ModelArgs, kind};
+use crate::text::{bytes, count};
+use mlc_abi::feature;
+use mlc_codegen::compile::lower_program;
+use mlc_codegen::driver::memory;
+use mlc_ir::graph::{Graph, NodeKind};
+use mlc_ir::onnx::Attribute;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Show what a model or artifact is: inputs, outputs, operators, sizes.
+///
+/// An artifact may be for another machine; none of its code is run.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  mlc inspect model.onnx\n  mlc inspect model.so --json")]
+pub struct Args {
+    /// An ONNX model or a compiled artifact.
+    #[arg(value_name = "MODEL.onnx|ARTIFACT.so")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    /// Dimensions and constant inputs.
+    pub source: ModelArgs,
+}
+
+/// Looks into the file.
+///
+/// # Errors
+/// If it is neither a model nor an artifact.
+pub fn execute(args: &Args) -> Result<Outcome> {
+    match kind(&args.file)? {
+        Kind::Artifact => artifact(args),
+        Kind::Model => onnx(args),
+    }
+}
+
+/// What is known of a graph.
+#[derive(Default)]
+struct Counts {
+    ops: BTreeMap<String, usize>,
+    constants: usize,
+    elements: u64,
+    bytes: u64,
+}
+
+impl Counts {
+    fn add(&mut self, graph: &Graph) {
+        for id in graph.nodes() {
+            match &graph.node(id).kind {
+                NodeKind::Input => {}
+                NodeKind::Constant(tensor) => {
+                    self.constants += 1;
+                    self.elements += tensor.len() as u64;
+                    self.bytes += tensor.bytes().len() as u64;
+                }
+                NodeKind::Op(onnx, _) => {
+                    let domain = if onnx.domain.is_empty() { String::new() } else { format!("{}.", onnx.domain) };
+                    *self.ops.entry(format!("{domain}{}", onnx.op_type)).or_default() += 1;
+                    for attribute in onnx.attributes.values() {
+                        if let Attribute::Graph(body) = attribute {
+                            self.add(body);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Most frequent first.
+    fn sorted(&self) -> Vec<(&String, usize)> {
+        let mut ops: Vec<_> = self.ops.iter().map(|(name, count)| (name, *count)).collect();
+        ops.sort_by_key(|op| std::cmp::Reverse(op.1));
+        ops
+    }
+}
+
+/// Number of kernels and size of the arena, or why they are not known.
+fn lowered(graph: Graph) -> mlc_ir::Result<(usize, Option<i64>, String)> {
+    let target = mlc_ir::target::Target::x86_64();
+    let (mut program, _) = model::optimize(graph, &Passes::default())?;
+    let (kernels, layouts) = lower_program(&mut program, &target)?;
+    let arena = memory::plan(&program, &layouts);
+    Ok((kernels.len(), arena.size.as_const(), arena.size.to_string()))
+}
+
+fn onnx(args: &Args) -> Result<Outcome> {
+    let graph = model::import(&args.file, &args.source.options()?)?;
+    let mut counts = Counts::default();
+    counts.add(&graph);
+    let interface = Interface::of_graph(&graph);
+    let lowered = lowered(graph);
+    let nodes: usize = counts.ops.values().sum();
+    let mut text = format!("{}: ONNX model\n{}", args.file.display(), ports(&interface));
+    let ops: Vec<String> = counts.sorted().iter().map(|(name, count)| format!("{name} {count}")).collect();
+    text += &format!("nodes    {nodes}: {}\n", ops.join(", "));
+    let (elements, size) = (counts.elements, bytes(counts.bytes));
+    text += &format!("weights  {elements} numbers in {}, {size}\n", count(counts.constants, "tensor"));
+    text += &match &lowered {
+        Ok((kernels, number, formula)) => {
+            let arena = number.map_or_else(|| format!("{formula} bytes"), |n| bytes(n as u64));
+            format!("kernels  {kernels}\narena    {arena}\n")
+        }
+        Err(error) => format!("kernels  cannot be compiled yet: {error}\n"),
+    };
+    let compiled = lowered.ok().map(|(kernels, number, formula)| {
+        json!({ "kernels": kernels, "arena": { "bytes": number, "formula": formula } })
+    });
+    let json = json!({
+        "schema": "mlc-inspect/1", "kind": "model", "file": args.file, "interface": interface.json(),
+        "nodes": nodes, "ops": counts.ops,
+        "weights": { "tensors": counts.constants, "elements": counts.elements, "bytes": counts.bytes },
+        "compiled": compiled,
+    });
+    Ok(Outcome::fine(text, json))
+}
+
+fn ports(interface: &Interface) -> String {
+    let mut text = String::new();
+    for (name, ports) in [("input", &interface.inputs), ("output", &interface.outputs)] {
+        ports.iter().for_each(|port| text += &format!("{name:<8} {port}\n"));
+    }
+    interface.symbols.iter().for_each(|symbol| text += &format!("symbol   {symbol}\n"));
+    text
+}
+
+fn artifact(args: &Args) -> Result<Outcome> {
+    let artifact = Artifact::read(&args.file)?;
+    let it = artifact.descriptor();
+    let interface = Interface::of_descriptor(&it);
+    let place = match (it.weights_bytes(), it.embedded()) {
+        (0, _) => "none",
+        (_, true) => "embedded",
+        _ => "sidecar",
+    };
+    let arena = it.arena_bytes().map_or_else(|| format!("{} bytes", it.arena_text()), bytes);
+    let features: Vec<&str> = feature::named(it.architecture(), it.features()).map(|it| it.name).collect();
+    let mut text = format!("{}: artifact `{}`, {}\n", args.file.display(), it.name(), bytes(artifact.file_bytes));
+    text += &ports(&interface);
+    text += &format!("target   {}, features {}\n", it.architecture().name(), list(&features));
+    text += &format!("weights  {}, {place}\narena    {arena}\n", bytes(it.weights_bytes()));
+    text += &format!("code     {} in {}\n", bytes(artifact.code_bytes), count(it.kernels().len(), "kernel"));
+    text += &format!("hash     {:016x}\n", it.content_hash());
+    Ok(Outcome::fine(text, artifact_json(args, &artifact, &interface, &features, place)))
+}
+
+fn list(features: &[&str]) -> String {
+    if features.is_empty() { "none".into() } else { features.join(" ") }
+}
+
+fn artifact_json(args: &Args, artifact: &Artifact, interface: &Interface, features: &[&str], place: &str) -> Value {
+    let it = artifact.descriptor();
+    json!({
+        "schema": "mlc-inspect/1", "kind": "artifact", "file": args.file, "name": it.name(),
+        "interface": interface.json(), "architecture": it.architecture().name(), "target": it.target(),
+        "features": features, "file_bytes": artifact.file_bytes, "code_bytes": artifact.code_bytes,
+        "weights": { "bytes": it.weights_bytes(), "placement": place },
+        "arena": { "bytes": it.arena_bytes(), "formula": it.arena_text() },
+        "stack_bytes": it.stack_bytes(), "kernels": it.kernels().collect::<Vec<_>>(),
+        "content_hash": format!("{:016x}", it.content_hash()),
+    })
+}

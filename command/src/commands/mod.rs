@@ -1,0 +1,57 @@
+//! One file for each subcommand: its arguments, and what it does.
+
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod inspect;
+pub mod run;
+pub mod targets;
+pub mod verify;
+
+use crate::engine::{Choice, Engine};
+use crate::failure::{Failure, Result};
+use crate::model::{self, Passes};
+use crate::progress::Stages;
+use crate::source::{self, Kind, ModelArgs};
+use mlc_ir::Graph;
+use std::path::Path;
+
+/// A model or artifact, ready to run.
+fn open(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
+    if source::kind(path)? == Kind::Artifact {
+        return open_artifact(path, args, engine, threads, stages);
+    }
+    let options = args.options()?;
+    let graph = stages.stage("read", || model::import(path, &options))?;
+    engine_of(graph, engine, threads, stages)
+}
+
+/// An artifact, ready to run.
+fn open_artifact(
+    path: &Path,
+    args: &ModelArgs,
+    engine: Choice,
+    threads: usize,
+    stages: &mut Stages,
+) -> Result<Engine> {
+    // What decides how code is made cannot be asked of code that is there.
+    let flag = match engine {
+        Choice::Interpreter => Some("--engine interpreter"),
+        Choice::Compiled if !args.values.is_empty() => Some("--value"),
+        Choice::Compiled => None,
+    };
+    if let Some(flag) = flag {
+        let path = path.display();
+        return Err(Failure::usage(format!("`{flag}` needs the ONNX model; `{path}` is compiled already")));
+    }
+    stages.stage("load", || Engine::artifact(path, threads))
+}
+
+/// A graph, ready to run.
+fn engine_of(graph: Graph, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
+    if engine == Choice::Interpreter {
+        return stages.stage("expand", || Ok(Engine::interpreter(model::reference(&graph)?)));
+    }
+    let (program, _) = stages.stage("fuse", || model::optimize(graph, &Passes::default()))?;
+    stages.stage("compile", || Engine::compiled(program, threads))
+}

@@ -1,0 +1,5 @@
+//! Fusion changes no result, and merges what it should.
+
+mod common;
+mod models;
+mod patterns;
