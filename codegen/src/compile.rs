@@ -7,7 +7,7 @@ use crate::artifact::{Description, Placement, Weights, architecture, descriptor}
 use crate::clif;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
-use crate::driver::{Entries, Functions, define_entries, describe};
+use crate::driver::{Entries, Functions, define_entries, describe, input_symbols};
 use crate::layout::{Layout, assign};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
@@ -104,6 +104,7 @@ fn target_of(triple: &Triple) -> Target {
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
     let (kernels, layouts) = lower_program(&mut program, &target_of(&options.triple))?;
     let arena = memory::plan(&program, &layouts);
+    check_bounds(&program, &arena)?;
     let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.buffers.clone()).collect();
     Step::visit_kernels(&program.body, &mut |kernel| looked.extend(kernel.reads()));
     looked.extend(memory::driver_reads(&program));
@@ -122,6 +123,21 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
         description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
     }
     Ok(Prepared { program, arena, packed, kernels, description })
+}
+
+/// Fails if a size depends on data and has no bound: memory is planned before a run.
+fn check_bounds(program: &Program, arena: &Arena) -> Result<()> {
+    let known = input_symbols(program);
+    let outputs = program.outputs.iter().map(|&b| (&program.buffer(b).name, &program.buffer(b).shape));
+    let outputs = outputs.flat_map(|(name, shape)| shape.iter().map(move |dim| (name.to_string(), dim)));
+    for (name, size) in outputs.chain([("the arena".to_string(), &arena.size)]) {
+        let bound = memory::bounded(size, &program.facts, program);
+        if let Some(symbol) = bound.syms().iter().find(|symbol| !known.contains(symbol)) {
+            let what = format!("the size of {name} depends on data (`{symbol}`) and has no bound");
+            return Err(Error::unsupported(format!("{what}: fix the input that decides it with `--value`")));
+        }
+    }
+    Ok(())
 }
 
 /// Compiles to an object.

@@ -104,19 +104,28 @@ impl Engine {
 
 /// Inputs as the runtime takes them: aligned, with signed extents.
 pub struct Inputs {
-    list: Vec<(u32, Vec<i64>, Vec<u8>, usize)>,
+    list: Vec<Input>,
+}
+
+struct Input {
+    dtype: u32,
+    shape: Vec<i64>,
+    bytes: Vec<u8>,
+    /// Where in `bytes` the elements are.
+    place: std::ops::Range<usize>,
 }
 
 impl Inputs {
     /// Copies tensors.
     pub fn new(tensors: &[Tensor]) -> Inputs {
         let copy = |tensor: &Tensor| {
-            // Elements of at most 8 bytes; what the allocator gives is usually aligned already.
-            let mut bytes = vec![0; tensor.bytes().len() + 8];
+            let (elements, shape) = (tensor.bytes(), tensor.shape().iter().map(|&n| n as i64).collect());
+            // No element is larger than 8 bytes.
+            let mut bytes = vec![0; elements.len() + 8];
             let start = bytes.as_ptr().align_offset(8).min(8);
-            bytes[start..start + tensor.bytes().len()].copy_from_slice(tensor.bytes());
-            let shape = tensor.shape().iter().map(|&n| n as i64).collect();
-            (tensor.dtype().onnx() as u32, shape, bytes, start)
+            let place = start..start + elements.len();
+            bytes[place.clone()].copy_from_slice(elements);
+            Input { dtype: tensor.dtype().onnx() as u32, shape, bytes, place }
         };
         Inputs { list: tensors.iter().map(copy).collect() }
     }
@@ -126,9 +135,9 @@ impl Inputs {
     /// # Errors
     /// If a tensor is impossible.
     pub fn views(&self) -> Result<Vec<TensorView<'_>>> {
-        let view = |(dtype, shape, bytes, start): &'_ (u32, Vec<i64>, Vec<u8>, usize)| -> Result<TensorView<'_>> {
-            let end = bytes.len() - 8 + start;
-            Ok(TensorView::from_bytes(*dtype, shape, &bytes[*start..end])?)
+        let view = |it| {
+            let Input { dtype, shape, bytes, place } = it;
+            Ok(TensorView::from_bytes(*dtype, shape, &bytes[place.clone()])?)
         };
         self.list.iter().map(view).collect()
     }

@@ -10,5 +10,5 @@ pub mod memory;
 pub mod pack;
 mod run;
 
-pub use describe::describe;
+pub use describe::{describe, input_symbols};
 pub use entry::{Entries, Functions, define_entries};

@@ -91,7 +91,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &
         return steps;
     };
     let columns = columns(target).min(vectors.max(1));
-    let height = block_rows(judge, &rows, (target.vector_regs - 1 - columns) / columns - 1);
+    let height = block_rows(judge, &rows, (target.vector_regs - 1 - columns) / columns);
     // Panels of columns outermost: a panel of weights is used for all rows while it is near.
     let mut order: Vec<Name> = vec![axis.clone()];
     if !weights_follow(judge, axis) {
@@ -119,25 +119,32 @@ fn columns(target: &Target) -> u32 {
     if target.vector_regs >= 32 { 3 } else { 2 }
 }
 
-/// Rows of a register block: as many as fit, fewer if that leaves no rest.
+/// Rows of a register block: as many as fit, or fewer if they leave no rest, or else blocks of about one size.
 fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
     let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return most };
     let extent = extent.max(1) as u32;
-    let even = (1..=most).rev().find(|n| extent % n == 0).unwrap_or(1);
-    if even * 3 >= most * 2 || extent <= most { even.max(extent.min(most) / extent.max(1)) } else { most.min(extent) }
+    let exact = (1..=most).rev().find(|n| extent.is_multiple_of(*n)).unwrap_or(1);
+    if exact * 3 >= most * 2 { exact } else { extent.div_ceil(extent.div_ceil(most)) }
 }
 
-/// An outer axis along which one operand of a fold is used again, the one with most points.
+/// An outer axis along which one operand of a fold is used again: the one that lies closest to the lanes in what is
+/// written, because symbolic outer axes (a batch) are often 1; a short one gives way to a longer one.
 fn row_axis(judge: &Judge, outer: &[Name], vector: &Name) -> Option<Name> {
     let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
     let loads = loads(&stage.value);
-    let candidates = outer.iter().filter(|axis| *axis != vector && judge.points(axis) > 1.0).filter(|axis| {
+    let reused = |axis: &Name| {
         let uses = |index: &Vec<Index>| index.iter().any(|i| i.mentions(axis));
         loads.iter().any(|l| !uses(&l.1)) && loads.iter().any(|l| uses(&l.1))
-    });
-    let size = |axis: &&Name| judge.points(axis) as i64;
-    candidates.max_by_key(size).cloned()
+    };
+    let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
+    let candidates: Vec<Name> =
+        order.into_iter().rev().filter(|a| a != vector && judge.points(a) > 1.0 && reused(a)).collect();
+    let long = candidates.iter().find(|axis| judge.points(axis) >= SHORT);
+    long.or(candidates.first()).cloned()
 }
+
+/// An axis with fewer points does not fill a block of rows.
+const SHORT: f64 = 4.0;
 
 /// Whether the operand with lanes along an axis is a weight.
 fn weights_follow(judge: &Judge, axis: &Name) -> bool {

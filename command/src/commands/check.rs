@@ -69,7 +69,7 @@ fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result
         Ok((program, _)) => program,
         Err(error) => return Ok(vec![gap(error)]),
     };
-    let gaps = lowering_gaps(&program, &target);
+    let gaps = lowering_gaps(program.clone(), &target);
     if !gaps.is_empty() {
         return Ok(gaps);
     }
@@ -79,13 +79,13 @@ fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result
 }
 
 /// Every kernel that cannot be lowered.
-fn lowering_gaps(program: &Program, target: &Target) -> Vec<Gap> {
+fn lowering_gaps(mut program: Program, target: &Target) -> Vec<Gap> {
     let machine = target.machine();
-    let layouts = assign(program, &machine);
+    let layouts = assign(&mut program, &machine);
     let mut gaps = Vec::new();
     Step::visit_kernels(&program.body, &mut |kernel| {
-        let steps = choose(kernel, program, &layouts, &machine);
-        let lowered = Plan::new(kernel, &steps).and_then(|plan| lower(kernel, program, &layouts, &plan));
+        let steps = choose(kernel, &program, &layouts, &machine);
+        let lowered = Plan::new(kernel, &steps).and_then(|plan| lower(kernel, &program, &layouts, &plan));
         gaps.extend(lowered.err().map(|error| gap(error.at(&kernel.name))));
     });
     gaps

@@ -112,14 +112,13 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn case(&mut self, case: &Case, stages: &mut Stages) -> Result<Vec<Row>> {
         let tensors: Vec<Tensor> = case.inputs.iter().map(|named| named.tensor.clone()).collect();
-        if let Some(engine) = &mut self.engine {
-            let outputs = run(engine, &tensors, stages)?;
-            return self.compare(case, &tensors, &outputs, &engine_outputs(engine), stages);
-        }
-        let (mut engine, fixed) = self.open(&case.inputs, stages)?;
+        let (mut engine, constant) = match self.engine.take() {
+            Some(engine) => (engine, vec![]),
+            None => self.open(&case.inputs, stages)?,
+        };
         let outputs = run(&mut engine, &tensors, stages)?;
         let names = engine_outputs(&engine);
-        if fixed.is_empty() {
+        if constant.is_empty() {
             self.engine = Some(engine);
         }
         self.compare(case, &tensors, &outputs, &names, stages)

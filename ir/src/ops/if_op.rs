@@ -8,16 +8,23 @@ use crate::{DType, Error, Index, Result};
 
 /// One of two bodies (ONNX `If`). A condition that is known while building leaves only one.
 ///
-/// The results of both must have equal types and ranks; extents may differ.
+/// The results of both must have equal types and ranks; extents may differ. The body that a known condition does not choose
+/// may be absent.
 #[derive(Debug)]
 pub struct If {
-    then: Graph,
-    otherwise: Graph,
+    then: Option<Graph>,
+    otherwise: Option<Graph>,
 }
 
 impl If {
     pub(super) fn parse(node: &OnnxNode) -> Result<If> {
-        Ok(If { then: node.graph("then_branch")?.clone(), otherwise: node.graph("else_branch")?.clone() })
+        let branch = |name| if node.has(name) { node.graph(name).cloned().map(Some) } else { Ok(None) };
+        Ok(If { then: branch("then_branch")?, otherwise: branch("else_branch")? })
+    }
+
+    fn branch(&self, c: &mut Compute, condition: bool, inputs: &[Option<T>]) -> Result<Vec<T>> {
+        let body = if condition { &self.then } else { &self.otherwise };
+        inline(c, body.as_ref().ok_or_else(|| Error::invalid("a branch of If is missing"))?, inputs)
     }
 }
 
@@ -31,12 +38,12 @@ impl OpDef for If {
         if let Some([Known::Index(known)]) = condition.known.as_deref()
             && let Some(known) = known.as_const()
         {
-            let results = inline(c, if known != 0 { &self.then } else { &self.otherwise }, &inputs)?;
+            let results = self.branch(c, known != 0, &inputs)?;
             results.into_iter().enumerate().for_each(|(place, t)| c.output(place, t));
             return Ok(());
         }
-        let (mut then, a) = c.nested(|c| inline(c, &self.then, &inputs))?;
-        let (mut otherwise, b) = c.nested(|c| inline(c, &self.otherwise, &inputs))?;
+        let (mut then, a) = c.nested(|c| self.branch(c, true, &inputs))?;
+        let (mut otherwise, b) = c.nested(|c| self.branch(c, false, &inputs))?;
         if a.len() != b.len() {
             return Err(Error::invalid("the branches of If have different numbers of results"));
         }

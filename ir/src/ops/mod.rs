@@ -53,6 +53,7 @@ mod einsum;
 mod elementwise;
 mod expand;
 mod eye_like;
+mod features;
 mod flatten;
 mod flex_attention;
 mod gather;
@@ -65,6 +66,7 @@ mod if_op;
 mod instance_normalization;
 mod layer_normalization;
 mod linear_attention;
+mod linear_model;
 mod logic;
 mod loop_op;
 mod loss;
@@ -73,6 +75,7 @@ mod lrn;
 mod matmul;
 mod max_unpool;
 mod mel_weight_matrix;
+mod ml;
 mod named_activation;
 mod non_max_suppression;
 mod normalize;
@@ -109,6 +112,9 @@ mod trilu;
 mod unique;
 mod window;
 mod window_function;
+
+#[cfg(test)]
+mod tests;
 
 ops! {
     "": {
@@ -240,6 +246,18 @@ ops! {
     }
     "ai.onnx.preview": {
         "FlexAttention" => flex_attention::FlexAttention,
+    }
+    "ai.onnx.ml": {
+        "ArrayFeatureExtractor" => features::ArrayFeatureExtractor,
+        "Binarizer" => features::Binarizer,
+        "FeatureVectorizer" => features::FeatureVectorizer,
+        "Imputer" => features::Imputer,
+        "LabelEncoder" => features::LabelEncoder,
+        "LinearClassifier" => linear_model::LinearModel,
+        "LinearRegressor" => linear_model::LinearModel,
+        "Normalizer" => features::Normalizer,
+        "OneHotEncoder" => features::OneHotEncoder,
+        "Scaler" => features::Scaler,
     }
 }
 

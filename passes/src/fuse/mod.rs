@@ -35,29 +35,31 @@ use work::{Item, Place, Work};
 /// How often the rules are tried over the whole program.
 const ROUNDS: usize = 4;
 
-/// Merges kernels as long as it pays.
+/// A pass over a program.
+pub type Pass = (&'static str, fn(&mut Program, &mut Report));
+
+/// All passes, in order.
+pub const PIPELINE: &[Pass] = &[
+    ("outputs", output::alias),
+    ("simplify", |program, report| within(program, report, simplify_all)),
+    ("inline", |program, report| within(program, report, inline_only)),
+    ("halo", |program, report| within(program, report, halo::pad)),
+    ("fuse", |program, report| within(program, report, fuse_all)),
+    ("finish", |program, _| finish::finish(program)),
+];
+
+/// Runs all passes.
 pub fn fuse(program: &mut Program) -> Report {
     let mut report = Report { before: count(program), ..Report::default() };
-    output::alias(program, &mut report);
-    let mut work = Work::new(program);
-    simplify_all(&mut work);
-    dead::remove(&mut work);
-    same::merge(&mut work, &mut report);
-    inline_all(&mut work, &mut report);
-    halo::pad(&mut work, &mut report);
-    for _ in 0..ROUNDS {
-        let inlined = inline_all(&mut work, &mut report);
-        let merged = merge_all(&mut work, &mut report);
-        if !inlined && !merged {
-            break;
-        }
-    }
-    same::merge(&mut work, &mut report);
-    dead::remove(&mut work);
-    work.finish(program);
-    finish::finish(program);
+    PIPELINE.iter().for_each(|(_, pass)| pass(program, &mut report));
     report.after = count(program);
     report
+}
+
+fn within(program: &mut Program, report: &mut Report, pass: impl FnOnce(&mut Work, &mut Report)) {
+    let mut work = Work::new(program);
+    pass(&mut work, report);
+    work.finish(program);
 }
 
 /// Number of kernels of a program.
@@ -67,13 +69,28 @@ pub fn count(program: &Program) -> usize {
     count
 }
 
-fn simplify_all(work: &mut Work) {
+fn simplify_all(work: &mut Work, report: &mut Report) {
     for place in work.places() {
         if let Some(kernel) = work.kernel(place) {
             let kernel = simplify::simplify(kernel, &work.facts, &work.buffers);
             work.set(place, Item::Kernel(kernel));
         }
     }
+    dead::remove(work);
+    same::merge(work, report);
+}
+
+/// R1, R2 and R3 until nothing changes.
+fn fuse_all(work: &mut Work, report: &mut Report) {
+    for _ in 0..ROUNDS {
+        let inlined = inline_all(work, report);
+        let merged = merge_all(work, report);
+        if !inlined && !merged {
+            break;
+        }
+    }
+    same::merge(work, report);
+    dead::remove(work);
 }
 
 /// R1 over all producers, in order, so that chains collapse.
@@ -85,6 +102,10 @@ fn inline_all(work: &mut Work, report: &mut Report) -> bool {
         changed |= inline::inline(work, place, &keep, report);
     }
     changed
+}
+
+fn inline_only(work: &mut Work, report: &mut Report) {
+    inline_all(work, report);
 }
 
 /// R2 and R3 over all consumers, in order, nearest producers first.

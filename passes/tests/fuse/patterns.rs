@@ -135,7 +135,8 @@ fn padded_pools_read_a_buffer_with_a_border() {
     let a = m.op_with("MaxPool", &pads, &[x]);
     let b = m.op_with("AveragePool", &pads, &[x]);
     let y = m.op("Add", &[a, b]);
-    assert_eq!(m.check(&[y]).kernels, 4);
+    // The two pools share a nest, after a copy with a border each.
+    assert_eq!(m.check(&[y]).kernels, 3);
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn heads(m: &mut Model, x: mlc_ir::graph::Value, perm: &[i64]) -> mlc_ir::graph:
 }
 
 #[test]
-fn attention_is_six_kernels_and_no_view() {
+fn attention_is_seven_kernels_and_no_view() {
     for batch in [0, 1, 2] {
         let mut m = Model::new();
         let (x, mask) = (m.input(&[batch, 5, 8]), m.input(&[batch, 1, 1, 5]));

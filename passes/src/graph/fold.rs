@@ -1,0 +1,101 @@
+//! Computes while building what depends on constants only, with the reference interpreter.
+//!
+//! A result much larger than its inputs stays an operator, since it would only make the artifact larger.
+
+use super::is_random;
+use mlc_ir::graph::{Fact, Graph, NodeId, NodeKind, Value};
+use mlc_ir::onnx::{Attribute, OnnxNode};
+use mlc_ir::program::{Known, Program, Stage, Step, interp};
+use mlc_ir::{Result, Scalar, Tensor};
+
+/// A result may have so many times the bytes of the inputs,
+const GROWTH: usize = 4;
+/// and so many more.
+const SPARE: usize = 1 << 16;
+/// Scalar operations that may be spent on one node.
+const WORK: i64 = 1 << 26;
+
+/// Replaces values that are known by constants.
+pub(super) fn fold(graph: &mut Graph) -> Result<usize> {
+    let mut changed = 0;
+    for id in graph.order() {
+        let node = graph.node(id);
+        let NodeKind::Op(onnx, _) = &node.kind else { continue };
+        let name = node.name.clone();
+        let known: Vec<Option<Tensor>> = node.outputs.iter().map(numeric).collect();
+        let tensors = if known.iter().all(Option::is_some) {
+            known
+        } else {
+            match computed(graph, id, &onnx.clone(), &name) {
+                Some(tensors) => tensors.into_iter().map(Some).collect(),
+                None => known,
+            }
+        };
+        for (port, tensor) in tensors.into_iter().enumerate() {
+            let value = Value { node: id, port: port as u32 };
+            if let Some(tensor) = tensor.filter(|_| graph.uses(value) > 0) {
+                let constant = graph.add_constant(name.clone(), tensor);
+                graph.replace(value, constant);
+                changed += 1;
+            }
+        }
+    }
+    graph.remove_dead();
+    Ok(changed)
+}
+
+/// The tensor a fact describes, if every element is a number.
+fn numeric(fact: &Fact) -> Option<Tensor> {
+    let number = |known: &Known| match known {
+        Known::Index(index) => index.as_const().map(Scalar::Int),
+        Known::Float(x) => Some(Scalar::Float(*x)),
+    };
+    let scalars: Vec<Scalar> = fact.known.as_ref()?.iter().map(number).collect::<Option<_>>()?;
+    Tensor::from_scalars(fact.dtype, extents(fact)?, &scalars).ok()
+}
+
+fn extents(fact: &Fact) -> Option<Vec<usize>> {
+    fact.shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect()
+}
+
+/// The outputs of a node whose inputs are all constants, if they are worth having.
+fn computed(graph: &Graph, id: NodeId, onnx: &OnnxNode, name: &str) -> Option<Vec<Tensor>> {
+    if is_random(onnx) || onnx.attributes.values().any(|value| matches!(value, Attribute::Graph(_))) {
+        return None;
+    }
+    let inputs = graph.inputs_of(id);
+    let tensors: Option<Vec<Option<&Tensor>>> =
+        inputs.iter().map(|value| value.map_or(Some(None), |v| graph.constant(v).map(Some))).collect();
+    let tensors = tensors?;
+    let given: usize = tensors.iter().flatten().map(|tensor| tensor.bytes().len()).sum();
+    let bytes = |fact: &Fact| Some(extents(fact)?.iter().product::<usize>() * fact.dtype.bytes());
+    let made = graph.node(id).outputs.iter().map(bytes).sum::<Option<usize>>()?;
+    if made > GROWTH * given + SPARE {
+        return None;
+    }
+    let mut single = Graph::new(name);
+    let mut constant = |tensor: Option<&Tensor>| tensor.map(|tensor| single.add_constant("constant", tensor.clone()));
+    let values: Vec<Option<Value>> = tensors.iter().map(|tensor| constant(*tensor)).collect();
+    let outputs = single.add(name, onnx.clone(), &values).ok()?;
+    outputs.iter().for_each(|output| single.add_output("y", *output));
+    let program = single.to_program().ok()?;
+    if work(&program)? > WORK {
+        return None;
+    }
+    interp::run(&program, &[]).ok()
+}
+
+/// Points of all kernels; `None` if a loop or a symbol decides.
+fn work(program: &Program) -> Option<i64> {
+    let mut total = Some(0i64);
+    let simple = program.body.iter().all(|step| matches!(step, Step::Kernel(_)));
+    Step::visit_kernels(&program.body, &mut |kernel| {
+        let points = |stage: &Stage| {
+            let nest = stage.axes.iter().chain(stage.reduce.iter().flat_map(|reduce| &reduce.axes));
+            nest.map(|name| kernel.extent(name)?.as_const()).try_fold(1i64, |n, extent| n.checked_mul(extent?))
+        };
+        let all = kernel.stages.iter().map(points).try_fold(0i64, |n, points| n.checked_add(points?));
+        total = total.zip(all).and_then(|(a, b)| a.checked_add(b));
+    });
+    total.filter(|_| simple)
+}
