@@ -135,11 +135,13 @@ impl Inputs {
     /// # Errors
     /// If a tensor is impossible.
     pub fn views(&self) -> Result<Vec<TensorView<'_>>> {
-        let view = |it| {
-            let Input { dtype, shape, bytes, place } = it;
-            Ok(TensorView::from_bytes(*dtype, shape, &bytes[place.clone()])?)
-        };
-        self.list.iter().map(view).collect()
+        self.list.iter().map(Input::view).collect()
+    }
+}
+
+impl Input {
+    fn view(&self) -> Result<TensorView<'_>> {
+        Ok(TensorView::from_bytes(self.dtype, &self.shape, &self.bytes[self.place.clone()])?)
     }
 }
 

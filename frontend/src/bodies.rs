@@ -2,7 +2,7 @@
 //!
 //! In: a node with graph attributes, and the values around it.  Out: `Attribute::Graph`s whose inputs are the formal
 //! inputs of the body, then what any body of the node captures; the captured values are appended to the node's inputs
-//! in the same order.
+//! in the same order, and the attribute `captures` is their number.
 //! Invariants: constants are copied into bodies, not captured; all bodies of a node have the same captured inputs.
 
 use crate::attributes::{kind, resolve};
@@ -69,6 +69,9 @@ impl<'a> Importer<'a> {
             }
             captured.push((name, seen));
         }
+        // Says where the node's own inputs end; a model's attribute of this name means nothing.
+        let count = captured.iter().filter(|(_, seen)| matches!(seen, Captured::Input(_))).count();
+        onnx.attributes.insert("captures".into(), Attribute::Int(count as i64));
         let made_up = self.made_up_count();
         for (name, proto) in graphs {
             let outer = self.symbols().enter();

@@ -1,29 +1,67 @@
 //! One backend test: build the model, run it on each data set, compare.
 
 use crate::{Data, Test, load};
+use mlc::engine::Engine;
+use mlc::model::{Passes, optimize, reference, with_known_inputs};
 use mlc_frontend::Options;
-use mlc_ir::program::interp;
-use mlc_ir::{Error, ErrorKind, Result, Tensor};
+use mlc_ir::{Graph, Tensor};
 use mlc_tensorio::{Tolerance, compare};
-use std::collections::HashMap;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs a test; the reason if it fails.
+/// What runs a test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The program as the operators state it, interpreted.
+    Interpreter,
+    /// The fused program, compiled into memory.
+    Compiled,
+}
+
+impl Way {
+    /// Both.
+    pub const ALL: [Way; 2] = [Way::Interpreter, Way::Compiled];
+
+    /// As the command line and the lists of results call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Interpreter => "interpreter",
+            Way::Compiled => "compiled",
+        }
+    }
+
+    /// What runs a graph in this way.
+    ///
+    /// # Errors
+    /// If the graph is not supported.
+    pub fn engine(self, graph: Graph) -> mlc::Result<Engine> {
+        match self {
+            Way::Interpreter => Ok(Engine::interpreter(reference(&graph)?)),
+            Way::Compiled => Engine::compiled(optimize(graph, &Passes::default())?.0, 1),
+        }
+    }
+}
+
+/// Runs a test. A panic counts as a failure.
 ///
 /// # Errors
 /// The reason for people.
-pub fn check(test: &Test, compiled: bool) -> std::result::Result<(), String> {
+pub fn check(test: &Test, way: Way) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| run_test(test, way))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Err(format!("PANIC {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default()))
+    })
+}
+
+fn run_test(test: &Test, way: Way) -> Result<(), String> {
     let tolerance = test.tolerance().map_err(|e| e.to_string())?;
     for set in &test.sets {
         let data = load(set).map_err(|e| e.to_string())?;
-        let inputs: Vec<Tensor> = data.inputs.iter().map(|named| named.tensor.clone()).collect();
-        let outputs = run(&test.model, &data, &inputs, compiled).map_err(|e| format!("{:?}: {e}", e.kind))?;
-        agree(&outputs, &data, tolerance)?;
+        agree(&run(test, &data, way).map_err(|e| e.message)?, &data, tolerance)?;
     }
     Ok(())
 }
 
-fn agree(outputs: &[Tensor], data: &Data, tolerance: Tolerance) -> std::result::Result<(), String> {
+fn agree(outputs: &[Tensor], data: &Data, tolerance: Tolerance) -> Result<(), String> {
     if outputs.len() != data.outputs.len() {
         return Err(format!("{} outputs, expected {}", outputs.len(), data.outputs.len()));
     }
@@ -36,34 +74,12 @@ fn agree(outputs: &[Tensor], data: &Data, tolerance: Tolerance) -> std::result::
     Ok(())
 }
 
-fn run(model: &Path, data: &Data, inputs: &[Tensor], compiled: bool) -> Result<Vec<Tensor>> {
-    let mut last = Error::internal("not tried");
-    // What decides a shape must be known: first nothing is fixed, then integer inputs, then small ones of any type.
-    for fixed in 0..3 {
-        let values: HashMap<String, Tensor> = data
-            .inputs
-            .iter()
-            .filter(|named| match fixed {
-                0 => false,
-                1 => !named.tensor.dtype().is_float() && named.tensor.shape().len() <= 1,
-                _ => named.tensor.shape().len() <= 1 && named.tensor.len() <= 64,
-            })
-            .filter_map(|named| Some((named.name.clone()?, named.tensor.clone())))
-            .collect();
-        if fixed > 0 && values.is_empty() {
-            continue;
-        }
-        match run_once(model, &Options { values, ..Options::default() }, inputs, compiled) {
-            Err(error) if error.kind == ErrorKind::Unsupported => last = error,
-            other => return other,
-        }
-    }
-    Err(last)
-}
-
-fn run_once(model: &Path, options: &Options, inputs: &[Tensor], compiled: bool) -> Result<Vec<Tensor>> {
-    let graph = mlc_frontend::import(model, options)?;
-    let program = graph.to_program()?;
-    let _ = compiled;
-    interp::run(&program, inputs)
+fn run(test: &Test, data: &Data, way: Way) -> mlc::Result<Vec<Tensor>> {
+    let named = data.inputs.iter().filter_map(|input| Some((input.name.clone()?, input.tensor.clone())));
+    let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
+    let attempt = |options: &Options| {
+        let graph = mlc_frontend::import(&test.model, options)?;
+        Ok(way.engine(graph)?.run(&inputs)?)
+    };
+    with_known_inputs(&Options::default(), &named.collect::<Vec<_>>(), attempt).map(|(outputs, _)| outputs)
 }

@@ -7,8 +7,10 @@
 
 mod check;
 mod data;
+mod expected;
 mod locate;
 
-pub use check::check;
+pub use check::{Way, check};
 pub use data::{Data, load};
+pub use expected::{Outcome, list, run_all};
 pub use locate::{SUITES, Test, model_tests, node_tests, root};

@@ -3,8 +3,8 @@
 //! Operands are values or constants; a constant stands for all lanes. Functions are written over this, once for all
 //! lanes and emitters.
 
-use mlc_ir::tile::{Binary, Compare, Inst, Math, Op, Operand, Ref, Type, Unary};
-use mlc_ir::{DType, Name, Result};
+use mlc_ir::tile::{Binary, Compare, Inst, Op, Operand, Ref, Type, Unary};
+use mlc_ir::{DType, Name};
 
 /// What an instruction may take: a value, or a number that stands for a constant in all lanes.
 pub trait Arg {
@@ -220,20 +220,5 @@ impl<'a> Builder<'a> {
     /// The int with the sign bit alone.
     pub fn lowest(&self) -> i64 {
         if self.is_double() { i64::MIN } else { i64::from(i32::MIN) }
-    }
-
-    /// A function of one operand, of this builder's type.
-    pub fn call(&mut self, function: Math, x: &Operand) -> Result<Operand> {
-        super::function(self, function, &[x.clone()])
-    }
-
-    /// Appends an instruction that defines no value.
-    pub fn push(&mut self, inst: Inst) {
-        self.out.push(inst);
-    }
-
-    /// A name that nothing else has.
-    pub fn name(&mut self) -> Name {
-        (self.fresh)()
     }
 }

@@ -58,6 +58,7 @@ fn all_bodies_of_a_node_share_one_list_of_captures() {
     branch.attribute = vec![graph_attribute("then_branch", then), graph_attribute("else_branch", otherwise)];
     let (onnx, inputs) = bodies(branch).unwrap();
     assert_eq!(inputs, ["cond", "b", "a"]);
+    assert_eq!(onnx.int("captures", 0), Ok(2));
     let (then, then_inputs) = body(&onnx, "then_branch");
     let (otherwise, else_inputs) = body(&onnx, "else_branch");
     assert_eq!(then_inputs, ["b: f32[n, 3]", "a: f32[n, 3]"]);

@@ -178,3 +178,20 @@ fn check_finds_every_gap_and_counts() {
     assert_eq!(crate::import(&path, &Options::default()).unwrap_err().kind, ErrorKind::Unsupported);
     assert!(crate::check(&folder.path().join("none.onnx"), &Options::default()).is_err());
 }
+
+#[test]
+fn the_seeds_of_the_fuzzer_import() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/import"));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let result = crate::import(&path, &Options::default());
+        match path.file_stem().unwrap().to_str() {
+            Some("external") => assert!(result.unwrap_err().message.contains("w.bin`, which holds tensor `w`")),
+            _ => {
+                let graph = result.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                let text = graph.to_string();
+                assert_eq!(Graph::parse(&text).unwrap().to_string(), text);
+            }
+        }
+    }
+}

@@ -60,7 +60,7 @@ impl OpDef for LinearAttention {
         c.demand(&q, "the query", &[shape[0].clone(), self.heads.0.into(), time.clone(), keys.clone()])?;
         c.demand(&k, "the key", &[shape[0].clone(), shape[1].clone(), time.clone(), keys.clone()])?;
         c.demand(&v, "the value", &[shape[0].clone(), shape[1].clone(), time.clone(), values.clone()])?;
-        let mut split = |c: &mut Compute, t: Option<T>, wanted: bool, heads: i64| match t {
+        let split = |c: &mut Compute, t: Option<T>, wanted: bool, heads: i64| match t {
             Some(t) if wanted => split_heads(c, &t, heads).map(Some),
             None if wanted => Err(Error::invalid("the update rule of LinearAttention needs a decay or beta")),
             _ => Ok(None),

@@ -56,6 +56,7 @@ mod eye_like;
 mod features;
 mod flatten;
 mod flex_attention;
+mod forest;
 mod gather;
 mod gather_elements;
 mod gather_nd;
@@ -80,6 +81,7 @@ mod named_activation;
 mod non_max_suppression;
 mod normalize;
 mod one_hot;
+mod optimizer;
 mod pad;
 mod pool;
 mod qlinear;
@@ -104,10 +106,13 @@ mod slice;
 mod softmax;
 mod split;
 mod squeeze;
+mod svm;
 mod tensor_scatter;
+mod tf_idf;
 mod tile;
 mod top_k;
 mod transpose;
+mod tree_ensemble;
 mod trilu;
 mod unique;
 mod window;
@@ -230,6 +235,7 @@ ops! {
         "Split" => split::Split,
         "Squeeze" => squeeze::Squeeze,
         "TensorScatter" => tensor_scatter::TensorScatter,
+        "TfIdfVectorizer" => tf_idf::TfIdfVectorizer,
         "Tile" => tile::Tile,
         "TopK" => top_k::TopK,
         "Transpose" => transpose::Transpose,
@@ -257,7 +263,17 @@ ops! {
         "LinearRegressor" => linear_model::LinearModel,
         "Normalizer" => features::Normalizer,
         "OneHotEncoder" => features::OneHotEncoder,
+        "SVMClassifier" => svm::Svm,
+        "SVMRegressor" => svm::Svm,
         "Scaler" => features::Scaler,
+        "TreeEnsemble" => tree_ensemble::TreeEnsemble,
+        "TreeEnsembleClassifier" => tree_ensemble::TreeEnsemble,
+        "TreeEnsembleRegressor" => tree_ensemble::TreeEnsemble,
+    }
+    "ai.onnx.preview.training": {
+        "Adagrad" => optimizer::Optimizer,
+        "Adam" => optimizer::Optimizer,
+        "Momentum" => optimizer::Optimizer,
     }
 }
 

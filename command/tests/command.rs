@@ -1,0 +1,156 @@
+//! The main job, from end to end: build the example, look at it, run it, measure it.
+
+mod common;
+
+use common::{best, example_text, mlc, names, pictures};
+use std::path::Path;
+
+fn build(folder: &Path, more: &[&str]) -> serde_json::Value {
+    let (model, folder) = (example_text("digits.onnx"), folder.display().to_string());
+    let args = ["build", &model, "-o", &folder, "--json"];
+    mlc(args.iter().chain(more)).fine().json()
+}
+
+#[test]
+fn a_model_is_built_inspected_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep/er");
+    let built = build(&out, &[]);
+    assert_eq!(names(&out), ["digits.h", "digits.json", "digits.so"]);
+    assert_eq!((built["schema"].as_str(), built["name"].as_str()), (Some("mlc-build/1"), Some("digits")));
+    for file in built["files"].as_array().unwrap() {
+        let size = std::fs::metadata(file["path"].as_str().unwrap()).unwrap().len();
+        assert_eq!(file["bytes"].as_u64(), Some(size));
+    }
+    assert!(built["code_bytes"].as_u64().unwrap() > 0 && built["kernels"].as_u64().unwrap() > 0);
+    let artifact = out.join("digits.so").display().to_string();
+
+    let seen = mlc(["inspect", &artifact, "--json"]).fine().json();
+    assert_eq!(seen["interface"]["inputs"][0]["name"], "image");
+    assert_eq!(seen["interface"]["inputs"][0]["shape"], serde_json::json!(["batch", 1, 28, 28]));
+    assert_eq!(seen["weights"]["bytes"], built["weights"]["bytes"]);
+    assert_eq!(seen["kernels"].as_array().unwrap().len() as u64, built["kernels"].as_u64().unwrap());
+
+    let args = ["run", &artifact, "--top", "1", "--json"].map(String::from);
+    let answer = mlc(args.into_iter().chain(pictures())).fine().json();
+    assert_eq!(best(&answer), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_model_runs_without_being_built() {
+    for engine in ["compiled", "interpreter"] {
+        let args = ["run", &example_text("digits.onnx"), "--engine", engine, "--top", "2", "--json"].map(String::from);
+        let answer = mlc(args.into_iter().chain(pictures())).fine().json();
+        assert_eq!(best(&answer), (0..10).collect::<Vec<_>>(), "{engine}");
+        assert_eq!(answer["outputs"][0]["shape"], serde_json::json!([10, 10]));
+    }
+}
+
+#[test]
+fn results_are_for_people_and_go_to_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results").display().to_string();
+    let (model, picture) = (example_text("digits.onnx"), example_text("pictures/3-a.png"));
+    let ran = mlc(["run", &model, "-i", &picture, "--top", "1"]).fine();
+    assert!(ran.out.contains("3-a.png: 3 "), "{}", ran.out);
+    let ran = mlc(["run", &model, "-i", &picture]).fine();
+    assert!(ran.out.contains("scores: f32[1, 10]") && ran.out.contains("mean"), "{}", ran.out);
+    mlc(["run", &model, "-i", &picture, "-o", &results]).fine();
+    let tensor = mlc_tensorio::read(&folder.path().join("results/scores.npy")).unwrap().remove(0).tensor;
+    assert_eq!(tensor.shape(), [1, 10]);
+    assert!(tensor.get(3).float() > 0.5);
+}
+
+#[test]
+fn bench_keeps_its_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    build(folder.path(), &[]);
+    let artifact = folder.path().join("digits.so").display().to_string();
+    let args = ["bench", &artifact, "--dim", "batch=2", "--duration", "0.1", "--threads", "1", "--profile", "--json"];
+    let answer = mlc(args).fine().json();
+    for key in
+        ["p50_ms", "p90_ms", "p99_ms", "load_ms", "first_ms", "peak_rss_bytes", "arena_bytes"]
+    {
+        assert!(answer[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {answer}");
+    }
+    let shares = answer["kernels"].as_array().unwrap().iter().map(|kernel| kernel["share"].as_f64().unwrap());
+    assert!((shares.sum::<f64>() - 1.0).abs() < 1e-6, "{answer}");
+    mlc(["bench", &artifact, "--duration", "0.1"]).fails(2, &["batch", "--dim batch=N"]);
+}
+
+#[test]
+fn every_kind_of_file_is_written_for_every_family() {
+    for target in ["host", "x86-64-v3", "aarch64", "raspberry-pi-5"] {
+        let folder = tempfile::tempdir().unwrap();
+        let emit = "so,obj,lib,header,manifest,graph,program,tile,clif,asm";
+        build(folder.path(), &["--target", target, "--emit", emit, "--name", "it"]);
+        let expected = [
+            "it.clif", "it.graph", "it.h", "it.json", "it.o", "it.program", "it.s", "it.so", "it.tile", "libit.a",
+        ];
+        assert_eq!(names(folder.path()), expected, "{target}");
+        let artifact = folder.path().join("it.so").display().to_string();
+        let seen = mlc(["inspect", &artifact, "--json"]).fine().json();
+        let family = if target.contains("86") { "x86_64" } else { "aarch64" };
+        assert!(target == "host" || seen["architecture"] == family, "{seen}");
+    }
+}
+
+#[test]
+fn builds_are_the_same_every_time() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in [&one, &other] {
+        build(folder.path(), &["--weights", "sidecar"]);
+    }
+    assert_eq!(names(one.path()), ["digits.h", "digits.json", "digits.so", "digits.weights"]);
+    for name in names(one.path()) {
+        let read = |folder: &tempfile::TempDir| std::fs::read(folder.path().join(&name)).unwrap();
+        assert!(read(&one) == read(&other), "{name} differs");
+    }
+}
+
+#[test]
+fn a_model_is_checked_inspected_and_verified() {
+    let model = example_text("digits.onnx");
+    let checked = mlc(["check", &model, "--json"]).fine().json();
+    assert_eq!(checked["gaps"], serde_json::json!([]));
+    let seen = mlc(["inspect", &model, "--json"]).fine().json();
+    assert_eq!(seen["ops"]["Conv"], 4);
+    assert_eq!(seen["weights"]["elements"].as_u64(), Some(15_346));
+    let verified = mlc(["verify", &model, "--against", "reference", "--dim", "batch=3", "--json"]).fine().json();
+    assert_eq!((verified["passed"].as_bool(), verified["outputs"][0]["output"].as_str()), (Some(true), Some("scores")));
+}
+
+#[test]
+fn verify_finds_what_differs() {
+    use mlc_ir::Tensor;
+    use mlc_tensorio::{Named, write};
+    let folder = tempfile::tempdir().unwrap();
+    let case = folder.path().join("test_data_set_0");
+    std::fs::create_dir(&case).unwrap();
+    let put = |name: &str, tensor: Tensor| write(&case.join(name), &[Named { name: None, tensor }]).unwrap();
+    put("input_0.pb", Tensor::from_f32s(vec![1, 1, 28, 28], &[0.0; 784]).unwrap());
+    put("output_0.pb", Tensor::from_f32s(vec![1, 10], &[0.5; 10]).unwrap());
+    let ran = mlc(["verify".as_ref(), example_text("digits.onnx").as_ref(), folder.path().as_os_str()]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("DIFFERS") && ran.out.contains("0 of 1 outputs agree"), "{}", ran.out);
+}
+
+#[test]
+fn targets_and_help_are_there() {
+    let listed = mlc(["targets", "--json"]).fine().json();
+    let names: Vec<&str> = listed["targets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"raspberry-pi-4"));
+    assert!(mlc(["targets"]).fine().out.contains("raspberry-pi-4"));
+    for command in ["build", "check", "inspect", "run", "verify", "bench", "targets"] {
+        assert!(mlc([command, "--help"]).fine().out.contains("Usage:"), "{command}");
+    }
+}
+
+#[test]
+fn the_passes_can_be_stopped() {
+    let model = example_text("digits.onnx");
+    let stopped = mlc(["build", &model, "--stop-after", "import"]).fine();
+    assert!(stopped.out.starts_with("graph @digits(%image: f32[batch, 1, 28, 28])"), "{}", stopped.out);
+    assert!(!Path::new("digits.so").exists());
+    assert!(mlc(["build", &model, "--stop-after", "fuse", "--verify-passes"]).fine().out.starts_with("program"));
+}

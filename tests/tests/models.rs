@@ -1,0 +1,50 @@
+//! Real models, compiled once with symbolic dims, against onnxruntime's results for several shapes.
+
+use mlc_ir::Tensor;
+use mlc_tensorio::relative_to_scale;
+use mlc_tests::{Way, load, model_tests};
+
+/// Largest difference that is accepted, relative to the largest value of an output.
+const TOLERANCE: f64 = 1e-4;
+
+#[test]
+fn models_agree_with_onnxruntime() {
+    let mut wrong = Vec::new();
+    for test in model_tests().expect("the models are there: tests/setup.sh fetches them") {
+        let graph = match mlc_frontend::import(&test.model, &Default::default()) {
+            Ok(graph) => graph,
+            Err(error) => {
+                wrong.push(format!("{}: {error}", test.name));
+                continue;
+            }
+        };
+        let mut engine = match Way::Compiled.engine(graph) {
+            Ok(engine) => engine,
+            Err(error) => {
+                wrong.push(format!("{}: {}", test.name, error.message));
+                continue;
+            }
+        };
+        for set in &test.sets {
+            let data = load(set).expect("a reference case");
+            let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
+            let case = format!("{} {}", test.name, set.file_name().unwrap_or_default().to_string_lossy());
+            let outputs = match engine.run(&inputs) {
+                Ok(outputs) => outputs,
+                Err(error) => {
+                    wrong.push(format!("{case}: {error}"));
+                    continue;
+                }
+            };
+            for (number, (got, expected)) in outputs.iter().zip(&data.outputs).enumerate() {
+                match relative_to_scale(got, &expected.tensor) {
+                    Ok(error) if error <= TOLERANCE => {}
+                    Ok(error) => wrong.push(format!("{case}: output {number} differs by {error:.1e}")),
+                    Err(error) => wrong.push(format!("{case}: output {number}: {error}")),
+                }
+            }
+        }
+        println!("{}: {} cases", test.name, test.sets.len());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
