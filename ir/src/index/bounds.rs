@@ -95,6 +95,8 @@ impl Facts {
                 let (low, high) = self.vars.get(name)?;
                 self.bound(if up { high } else { low }, up)
             }
+            // Without variables it is its own bound; looking inside again at every level of a nest takes exponential time.
+            Atom::Div(pair) if pair.0.vars().is_empty() && pair.1.vars().is_empty() => Some(Index::atom(atom.clone())),
             Atom::Div(pair) => {
                 let by = pair.1.as_const();
                 let bound = self.bound(&pair.0, up)?;

@@ -118,9 +118,6 @@ mod unique;
 mod window;
 mod window_function;
 
-#[cfg(test)]
-mod tests;
-
 ops! {
     "": {
         "AffineGrid" => grid_sample::AffineGrid,
@@ -299,3 +296,6 @@ pub fn names() -> Vec<(&'static str, &'static str)> {
     names.sort_unstable();
     names
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,18 @@ use mlc_ir::{Index, Name};
 
 /// The producer with the consumer as its last stage, or why that cannot be.
 pub fn epilogue(work: &Work, from: Place, to: Place, buffer: u32) -> Result<Kernel, &'static str> {
+    let (number, inverse) = plan(work, from, to, buffer)?;
+    let (Some(producer), Some(consumer)) = (work.kernel(from), work.kernel(to)) else { return Err("it is no kernel") };
+    append(work, producer, consumer, number, &inverse)
+}
+
+/// Whether a consumer could become a stage after a producer.
+pub fn fits(work: &Work, from: Place, to: Place, buffer: u32) -> bool {
+    plan(work, from, to, buffer).is_ok()
+}
+
+/// The stage that writes the buffer, and the consumer's axes over places in it.
+fn plan(work: &Work, from: Place, to: Place, buffer: u32) -> Result<(usize, Substitution), &'static str> {
     let (Some(producer), Some(consumer)) = (work.kernel(from), work.kernel(to)) else { return Err("it is no kernel") };
     check(work, from, to, buffer)?;
     let [Stage { reduce: None, store: Some(store), value, .. }] = consumer.stages.as_slice() else {
@@ -29,8 +41,7 @@ pub fn epilogue(work: &Work, from: Place, to: Place, buffer: u32) -> Result<Kern
     let inverse = invert(map, &consumer.axes, shape, &work.facts);
     let inverse = inverse.ok_or("the consumer does not visit every element once")?;
     let number = producer.stages.iter().position(|s| s.store.iter().any(|s| s.buffer == buffer));
-    let number = number.ok_or("it is not written")?;
-    append(work, producer, consumer, number, &inverse)
+    Ok((number.ok_or("it is not written")?, inverse))
 }
 
 fn check(work: &Work, from: Place, to: Place, buffer: u32) -> Result<(), &'static str> {

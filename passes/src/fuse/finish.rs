@@ -17,6 +17,7 @@ pub fn finish(program: &mut Program) {
     let mut names = HashMap::new();
     each_kernel(&mut program.body, &mut |kernel| {
         join_stages(kernel);
+        join_stores(kernel);
         rename_axes(kernel, &facts);
         kernel.name = unique(&kernel.name, &mut names);
     });
@@ -56,6 +57,24 @@ fn join_stages(kernel: &mut Kernel) {
         }
         for later in &mut kernel.stages[reader..] {
             later.value = replace_stages(&later.value, &|n, node| if n == number { value.clone() } else { node.clone() });
+        }
+    }
+    drop_stages(kernel);
+}
+
+/// A stage that only stores an earlier one's value, which does not store itself, is that one's store.
+fn join_stores(kernel: &mut Kernel) {
+    for number in 0..kernel.stages.len() {
+        let stage = &kernel.stages[number];
+        let ExprKind::Stage(source) = *stage.value.kind() else { continue };
+        let earlier = &kernel.stages[source];
+        if stage.reduce.is_none() && earlier.store.is_none() && earlier.axes == stage.axes {
+            kernel.stages[source].store = kernel.stages[number].store.take();
+            let value = kernel.stages[number].value.clone();
+            for later in &mut kernel.stages[number + 1..] {
+                let direct = |n: usize, node: &Expr| if n == number { value.clone() } else { node.clone() };
+                later.value = replace_stages(&later.value, &direct);
+            }
         }
     }
     drop_stages(kernel);
@@ -170,7 +189,8 @@ fn drop_buffers(program: &mut Program) {
     }
 }
 
-fn mentioned(steps: &[Step], used: &mut HashSet<u32>) {
+/// Adds every buffer that steps mention.
+pub fn mentioned(steps: &[Step], used: &mut HashSet<u32>) {
     let mut found = Vec::new();
     for step in steps {
         match step {

@@ -5,6 +5,7 @@
 //! along axes both operands have.
 
 use super::cost::{Class, class, factors, load_vars, nonaffine_vars, rereads};
+use super::epilogue::fits;
 use super::report::{Report, Rule};
 use super::rewrite::{Substitution, each, loads, looks_up, map_stage_indices, rewrite, substitute, tree_size};
 use super::simplify::simplify;
@@ -84,7 +85,7 @@ fn as_index(expr: &Expr) -> Option<Index> {
 }
 
 /// Inlines the producer in a slot where the rules allow; whether anything changed.
-pub fn inline(work: &mut Work, place: Place, keep: &dyn Fn(&Work, Place) -> bool, report: &mut Report) -> bool {
+pub fn inline(work: &mut Work, place: Place, report: &mut Report) -> bool {
     let Some(producer) = Pointwise::new(work, place) else { return false };
     let buffer = producer.buffer;
     let readers: Vec<Place> = work.readers(buffer).iter().copied().collect();
@@ -111,7 +112,7 @@ pub fn inline(work: &mut Work, place: Place, keep: &dyn Fn(&Work, Place) -> bool
     let few = producer.class == Class::View || total.is_some_and(|total| total <= limit);
     let simple = is_affine(&producer.value);
     let ok = few && (all || simple && producer.class == Class::View) || numbers;
-    if !ok || (producer.class != Class::View || !simple) && keep(work, place) {
+    if !ok || (producer.class != Class::View || !simple) && belongs_to_fold(work, place) {
         let reason = if few { "the producer is kept for another consumer" } else { "it would be computed again too often" };
         accepted.iter().for_each(|reader| refuse(work, report, *reader, place, reason));
         return false;
@@ -217,13 +218,13 @@ fn replace_lookups(index: &Index, producer: &Pointwise, facts: &Facts) -> Index 
     })
 }
 
-/// Whether a producer should rather be joined to what it reads: it is pointwise on the result of a fold that nothing
-/// else reads.
-pub fn belongs_to_fold(work: &Work, place: Place, epilogue: &dyn Fn(&Work, Place, Place, u32) -> bool) -> bool {
+/// Whether a producer should rather be joined to what it reads: a chain of pointwise kernels, none of them read by
+/// others, leads to it from a fold.
+pub fn belongs_to_fold(work: &Work, place: Place) -> bool {
     let Some(kernel) = work.kernel(place) else { return false };
     reads(kernel).into_iter().any(|buffer| {
-        let folds = |from: &Place| work.kernel(*from).is_some_and(|k| k.stages.iter().any(|s| s.reduce.is_some()));
-        let writer = work.whole_writer(buffer).filter(folds);
-        writer.is_some_and(|from| epilogue(work, from, place, buffer))
+        let Some(from) = work.whole_writer(buffer).filter(|from| fits(work, *from, place, buffer)) else { return false };
+        let folds = work.kernel(from).is_some_and(|k| k.stages.iter().any(|s| s.reduce.is_some()));
+        folds || belongs_to_fold(work, from)
     })
 }

@@ -95,11 +95,9 @@ fn fuse_all(work: &mut Work, report: &mut Report) {
 
 /// R1 over all producers, in order, so that chains collapse.
 fn inline_all(work: &mut Work, report: &mut Report) -> bool {
-    let fits = |work: &Work, from: Place, to: Place, buffer: u32| epilogue::epilogue(work, from, to, buffer).is_ok();
-    let keep = |work: &Work, place: Place| inline::belongs_to_fold(work, place, &fits);
     let mut changed = false;
     for place in work.places() {
-        changed |= inline::inline(work, place, &keep, report);
+        changed |= inline::inline(work, place, report);
     }
     changed
 }
