@@ -68,7 +68,8 @@ fn executable(bytes: &[u8]) -> u64 {
     let Ok(file) = ElfFile64::<object::LittleEndian>::parse(bytes) else { return 0 };
     let little = object::LittleEndian;
     let segments = file.elf_program_headers().iter();
-    let code = segments.filter(|it| it.p_type(little) == object::elf::PT_LOAD && it.p_flags(little) & object::elf::PF_X != 0);
+    let code =
+        segments.filter(|it| it.p_type(little) == object::elf::PT_LOAD && it.p_flags(little) & object::elf::PF_X != 0);
     code.map(|it| it.p_filesz(little)).sum()
 }
 

@@ -20,8 +20,11 @@ pub fn top(tensor: &Tensor, count: usize) -> Vec<Vec<Class>> {
     }
     let values: Vec<f64> = tensor.scalars().map(|scalar| scalar.float()).collect();
     let row = |row: &[f64]| {
-        let mut all: Vec<Class> =
-            distribution(row).into_iter().enumerate().map(|(number, probability)| Class { number, probability }).collect();
+        let mut all: Vec<Class> = distribution(row)
+            .into_iter()
+            .enumerate()
+            .map(|(number, probability)| Class { number, probability })
+            .collect();
         all.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         all.truncate(count);
         all

@@ -34,7 +34,8 @@ pub fn find(folders: &[PathBuf]) -> Result<Vec<Folder>> {
         }
         let unreadable = |error| Failure::invalid(format!("cannot read folder `{}`: {error}", folder.display()));
         let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-        let mut inside: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|it| is_case(it)).collect();
+        let mut inside: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|it| is_case(it)).collect();
         inside.sort();
         if inside.is_empty() {
             let message = format!("`{}` has no output_0.pb, and no folder in it has one", folder.display());
@@ -55,7 +56,8 @@ impl Folder {
     /// # Errors
     /// If a file is no tensor.
     pub fn load(&self) -> Result<Case> {
-        let name = self.path.file_name().map_or_else(|| self.path.display().to_string(), |it| it.to_string_lossy().into());
+        let name =
+            self.path.file_name().map_or_else(|| self.path.display().to_string(), |it| it.to_string_lossy().into());
         Ok(Case { name, inputs: numbered(&self.path, "input")?, outputs: numbered(&self.path, "output")? })
     }
 }

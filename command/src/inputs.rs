@@ -100,7 +100,11 @@ fn read(port: &Port, paths: &[PathBuf], ui: Ui) -> Result<Tensor> {
     }
     match paths {
         [path] => read_tensor(&port.name, path),
-        _ => Err(Failure::usage(format!("input `{}` is given {} times; only pictures make a batch", port.name, paths.len()))),
+        _ => Err(Failure::usage(format!(
+            "input `{}` is given {} times; only pictures make a batch",
+            port.name,
+            paths.len()
+        ))),
     }
 }
 

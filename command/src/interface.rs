@@ -172,7 +172,8 @@ impl Port {
                 let message = format!("input {self}: say how large `{name}` is, with `--dim {name}=N`");
                 return Err(Failure::usage(message));
             }
-            let value = dim.eval(&mut |leaf| if let Leaf::Sym(name) = leaf { sizes.get(&***name).copied() } else { None });
+            let value =
+                dim.eval(&mut |leaf| if let Leaf::Sym(name) = leaf { sizes.get(&***name).copied() } else { None });
             let value = value.and_then(|n| usize::try_from(n).ok());
             value.ok_or_else(|| Failure::usage(format!("input {self}: {dim} is no extent with these sizes")))
         };

@@ -1,29 +1,16 @@
-//! Programs, tiles and machine code as text: for `--emit program,tile,clif,asm`.
+//! Tiles and machine code as text: for `--emit tile,clif,asm`.
 
 use crate::failure::{Failure, Result};
-use crate::targets::Target;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
-use mlc_codegen::clif;
+use mlc_abi::feature;
+use mlc_codegen::compile::Compiled;
 use mlc_codegen::linear::linearize;
-use mlc_ir::program::Program;
+use mlc_codegen::{artifact, clif};
 use mlc_ir::tile::Tile;
 use mlc_ir::{Error, Facts};
 use std::fmt::Write;
-
-/// A program.
-pub fn program(program: &Program) -> String {
-    let mut text = format!("program @{}\n", program.name);
-    for (number, buffer) in program.buffers.iter().enumerate() {
-        let shape = mlc_ir::compute::shape_text(&buffer.shape);
-        let kind = if buffer.constant.is_some() { "const " } else { "" };
-        let _ = writeln!(text, "  @{number}: {kind}{}{shape}  ; {}", buffer.dtype, buffer.name);
-    }
-    let _ = writeln!(text, "  inputs {:?}, outputs {:?}", program.inputs, program.outputs);
-    let _ = writeln!(text, "{:#?}", program.body);
-    text
-}
 
 /// The tiles of a program.
 pub fn tiles(tiles: &[Tile]) -> String {
@@ -39,20 +26,23 @@ pub enum Form {
     Assembly,
 }
 
-/// The code of every tile.
+/// The code of every kernel, with the features it was compiled for.
 ///
 /// # Errors
 /// If one cannot be compiled.
-pub fn code(tiles: &[Tile], facts: &Facts, target: &Target, form: Form) -> Result<String> {
-    let features: Vec<&str> = target.features.iter().map(String::as_str).collect();
-    let isa = clif::isa(&target.triple, &features, "none")?;
+pub fn code(compiled: &Compiled, facts: &Facts, form: Form) -> Result<String> {
+    let arch = artifact::architecture(&compiled.triple)?;
+    let used = feature::named(arch, compiled.description.features);
+    let settings: Vec<String> = used.map(|it| format!("has_{}", it.name.replace('.', ""))).collect();
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    // As kernels are compiled.
+    let isa = clif::isa(&compiled.triple, &settings, "none")?;
     let mut builder = FunctionBuilderContext::new();
     let mut text = String::new();
-    for tile in tiles {
+    for tile in &compiled.tiles {
         let bug = |e: &dyn std::fmt::Display| Failure::from(Error::internal(e.to_string()).at(&tile.name));
         let linear = linearize(tile, facts).map_err(|e| bug(&e))?;
         let mut context = Context::new();
-        context.func.signature = clif::signature(&*isa);
         clif::emit(&linear, &*isa, &mut context.func, &mut builder).map_err(|e| bug(&e))?;
         let _ = writeln!(text, "; {}", tile.name);
         if form == Form::Clif {

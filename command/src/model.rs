@@ -2,21 +2,31 @@
 
 use crate::failure::{Failure, Result};
 use mlc_frontend::Options;
-use mlc_ir::{Graph, Program, Tensor};
-use mlc_ir::ErrorKind;
-use mlc_passes::fuse;
+use mlc_ir::{ErrorKind, Graph, Program, Tensor};
+use mlc_passes::Snapshot;
 use std::path::Path;
 
-/// The passes of [`optimize`], in order.
-pub const PASSES: &[&str] = &["import", "program", "fuse"];
+/// What the passes did.
+pub type Report = mlc_passes::Report;
 
-/// What fusion did, for `--explain`.
-pub type Report = fuse::Report;
+/// The name of the step before all passes.
+pub const IMPORT: &str = "import";
+
+/// Names of all passes, in order.
+pub fn passes() -> Vec<&'static str> {
+    let mut names = vec![IMPORT];
+    for name in mlc_passes::runner::names() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
 
 /// How to optimize.
 #[derive(Clone, Debug, Default)]
 pub struct Passes {
-    /// Ends after the pass of this name; one of [`PASSES`].
+    /// Ends after the pass of this name; one of [`passes`].
     pub stop_after: Option<String>,
     /// Checks every invariant after each pass.
     pub verify: bool,
@@ -49,15 +59,34 @@ pub fn reference(graph: &Graph) -> mlc_ir::Result<Program> {
 /// # Errors
 /// As [`reference`].
 pub fn optimize(graph: Graph, passes: &Passes) -> mlc_ir::Result<(Program, Report)> {
-    if passes.verify {
-        graph.verify()?;
+    mlc_passes::optimize(graph, options(passes))
+}
+
+/// What a pass leaves, as text.
+///
+/// # Errors
+/// As [`optimize`].
+pub fn state_after(graph: Graph, pass: &str, verify: bool) -> mlc_ir::Result<String> {
+    let mut text = graph.to_string();
+    if pass == IMPORT {
+        return Ok(text);
     }
-    let mut program = graph.to_program()?;
-    if passes.stop_after.as_deref() == Some("program") {
-        return Ok((program, Report::default()));
-    }
-    let report = fuse::fuse(&mut program);
-    Ok((program, report))
+    let mut dump = |name: &str, state: Snapshot| {
+        if name == pass {
+            text = match state {
+                Snapshot::Graph(graph) => graph.to_string(),
+                Snapshot::Program(program) => program.to_string(),
+            };
+        }
+    };
+    let passes = Passes { stop_after: Some(pass.into()), verify };
+    mlc_passes::optimize(graph, mlc_passes::Options { dump: Some(&mut dump), ..options(&passes) })?;
+    Ok(text)
+}
+
+fn options(passes: &Passes) -> mlc_passes::Options<'static> {
+    let usual = mlc_passes::Options::default();
+    mlc_passes::Options { verify: passes.verify || usual.verify, stop_after: passes.stop_after.clone(), ..usual }
 }
 
 /// Runs `attempt` with options under which a model whose inputs are known compiles: first as it is, then, as long as

@@ -19,9 +19,8 @@ impl Folder {
     /// # Errors
     /// If it cannot be made or written to.
     pub fn open(path: &Path) -> Result<Folder> {
-        let unusable = |error: std::io::Error| {
-            Failure::invalid(format!("cannot write to folder `{}`: {error}", path.display()))
-        };
+        let unusable =
+            |error: std::io::Error| Failure::invalid(format!("cannot write to folder `{}`: {error}", path.display()));
         let missing = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).last();
         let folder = Folder { path: path.into(), made: missing.map(Path::to_path_buf), kept: Cell::new(false) };
         fs::create_dir_all(path).map_err(unusable)?;

@@ -54,7 +54,8 @@ pub fn read(port: &Port, paths: &[PathBuf], ui: Ui) -> Result<Tensor> {
         }
         let picture = picture.scaled(height, width);
         if *size.get_or_insert((height, width)) != (height, width) {
-            let message = format!("{}: {width}x{height} is another size than that of the pictures before", path.display());
+            let message =
+                format!("{}: {width}x{height} is another size than that of the pictures before", path.display());
             return Err(Failure::invalid(message));
         }
         picture.write(form.first, port.dtype.is_float(), &mut scalars);
@@ -76,7 +77,9 @@ impl Form {
         let colours = |dim: Option<usize>| dim.is_some_and(|n| n == 1 || n == 3);
         let (batch, rest) = if dims.len() == 4 { (true, &dims[1..]) } else { (false, &dims[..]) };
         match rest {
-            [height, width] => Ok(Form { batch, channels: 1, first: true, named: false, height: *height, width: *width }),
+            [height, width] => {
+                Ok(Form { batch, channels: 1, first: true, named: false, height: *height, width: *width })
+            }
             [c, height, width] if colours(*c) => {
                 Ok(Form { batch, channels: c.unwrap_or(1), first: true, named: true, height: *height, width: *width })
             }

@@ -59,7 +59,11 @@ impl Stages {
 
     /// All times in milliseconds, as an object.
     pub fn json(&self) -> serde_json::Value {
-        self.done.iter().map(|(name, time)| (name.to_string(), (time.as_secs_f64() * 1e3).into())).collect::<serde_json::Map<_, _>>().into()
+        self.done
+            .iter()
+            .map(|(name, time)| (name.to_string(), (time.as_secs_f64() * 1e3).into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// `read 3 ms, fuse 10 ms`

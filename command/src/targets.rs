@@ -60,7 +60,8 @@ impl Target {
 /// If a name is unknown; the message lists those there are.
 pub fn find(target: &str, cpu: Option<&str>) -> Result<Target> {
     if target.starts_with("nvptx") {
-        let message = format!("target `{target}`: code for NVIDIA GPUs is not supported yet; use host, x86_64 or aarch64");
+        let message =
+            format!("target `{target}`: code for NVIDIA GPUs is not supported yet; use host, x86_64 or aarch64");
         return Err(Failure::new(Exit::Unsupported, message));
     }
     let by_cpu = CPUS.iter().find(|row| row.name == target);
@@ -98,7 +99,9 @@ fn cpu_features(cpu: &str, family: &str) -> Result<Vec<String>> {
 fn unknown(target: &str) -> Failure {
     let names: Vec<&str> = CPUS.iter().map(|row| row.name).collect();
     let names = names.join(", ");
-    Failure::usage(format!("unknown target `{target}`: use host, x86_64, aarch64, a triple of these, or one of {names}"))
+    Failure::usage(format!(
+        "unknown target `{target}`: use host, x86_64, aarch64, a triple of these, or one of {names}"
+    ))
 }
 
 /// The features of this machine that code generation uses.

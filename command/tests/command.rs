@@ -68,9 +68,7 @@ fn bench_keeps_its_promise() {
     let artifact = folder.path().join("digits.so").display().to_string();
     let args = ["bench", &artifact, "--dim", "batch=2", "--duration", "0.1", "--threads", "1", "--profile", "--json"];
     let answer = mlc(args).fine().json();
-    for key in
-        ["p50_ms", "p90_ms", "p99_ms", "load_ms", "first_ms", "peak_rss_bytes", "arena_bytes"]
-    {
+    for key in ["p50_ms", "p90_ms", "p99_ms", "load_ms", "first_ms", "peak_rss_bytes", "arena_bytes"] {
         assert!(answer[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {answer}");
     }
     let shares = answer["kernels"].as_array().unwrap().iter().map(|kernel| kernel["share"].as_f64().unwrap());
@@ -84,9 +82,8 @@ fn every_kind_of_file_is_written_for_every_family() {
         let folder = tempfile::tempdir().unwrap();
         let emit = "so,obj,lib,header,manifest,graph,program,tile,clif,asm";
         build(folder.path(), &["--target", target, "--emit", emit, "--name", "it"]);
-        let expected = [
-            "it.clif", "it.graph", "it.h", "it.json", "it.o", "it.program", "it.s", "it.so", "it.tile", "libit.a",
-        ];
+        let expected =
+            ["it.clif", "it.graph", "it.h", "it.json", "it.o", "it.program", "it.s", "it.so", "it.tile", "libit.a"];
         assert_eq!(names(folder.path()), expected, "{target}");
         let artifact = folder.path().join("it.so").display().to_string();
         let seen = mlc(["inspect", &artifact, "--json"]).fine().json();
@@ -138,7 +135,8 @@ fn verify_finds_what_differs() {
 #[test]
 fn targets_and_help_are_there() {
     let listed = mlc(["targets", "--json"]).fine().json();
-    let names: Vec<&str> = listed["targets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        listed["targets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"raspberry-pi-4"));
     assert!(mlc(["targets"]).fine().out.contains("raspberry-pi-4"));
     for command in ["build", "check", "inspect", "run", "verify", "bench", "targets"] {
@@ -152,5 +150,8 @@ fn the_passes_can_be_stopped() {
     let stopped = mlc(["build", &model, "--stop-after", "import"]).fine();
     assert!(stopped.out.starts_with("graph @digits(%image: f32[batch, 1, 28, 28])"), "{}", stopped.out);
     assert!(!Path::new("digits.so").exists());
-    assert!(mlc(["build", &model, "--stop-after", "fuse", "--verify-passes"]).fine().out.starts_with("program"));
+    let stopped = mlc(["build", &model, "--stop-after", "build", "--verify-passes"]).fine();
+    assert!(stopped.out.starts_with("program"), "{}", stopped.out);
+    let ran = mlc(["build", &model, "--stop-after", "nothing"]);
+    assert!(ran.code == 2 && ran.err.contains("import"), "{}", ran.err);
 }

@@ -650,3 +650,14 @@ impl Compute<'_> {
         Err(Error::invalid(format!("{what} has shape {}, not {}", shape_text(&t.shape), shape_text(shape))))
     }
 }
+
+impl Compute<'_> {
+    /// What another operator makes of these inputs, built at this place.
+    pub fn delegate(&mut self, op: &dyn crate::ops::OpDef, inputs: Vec<Option<T>>) -> Result<Vec<Option<T>>> {
+        let own = (std::mem::replace(&mut self.inputs, inputs), std::mem::take(&mut self.outputs));
+        let result = op.build(self);
+        self.inputs = own.0;
+        let outputs = std::mem::replace(&mut self.outputs, own.1);
+        result.map(|()| outputs)
+    }
+}

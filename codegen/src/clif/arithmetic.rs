@@ -121,8 +121,7 @@ impl Emitter<'_> {
         }
         let (a, b) = self.same_width(a, b);
         let pairs: Vec<(Value, Value)> = a.regs.iter().copied().zip(b.regs).collect();
-        let regs =
-            pairs.into_iter().map(|(x, y)| self.binary_register(op, ty.dtype, x, y)).collect::<Result<_>>()?;
+        let regs = pairs.into_iter().map(|(x, y)| self.binary_register(op, ty.dtype, x, y)).collect::<Result<_>>()?;
         Ok(Val { ty, regs, width: a.width, uniform: None })
     }
 

@@ -162,8 +162,7 @@ impl Emitter<'_> {
             return Val::new(ty, regs);
         }
         let (low, high) = range(ty.dtype);
-        let (low, high) =
-            (self.splat_bits(types::I32X4, low as u64), self.splat_bits(types::I32X4, high as u64));
+        let (low, high) = (self.splat_bits(types::I32X4, low as u64), self.splat_bits(types::I32X4, high as u64));
         let regs = regs.into_iter().map(|reg| {
             let above = self.b.ins().smax(reg, low);
             self.b.ins().smin(above, high)

@@ -32,7 +32,8 @@ fn build(triple: &Triple, features: &[&str], opt: &str, pic: bool) -> Result<Own
 /// The features of the machine that this runs on.
 pub fn host_features() -> Vec<String> {
     let Ok(builder) = cranelift_native::builder() else { return vec![] };
-    let Ok(isa) = flags("none", true).and_then(|flags| builder.finish(flags).map_err(|e| Error::internal(e.to_string())))
+    let Ok(isa) =
+        flags("none", true).and_then(|flags| builder.finish(flags).map_err(|e| Error::internal(e.to_string())))
     else {
         return vec![];
     };

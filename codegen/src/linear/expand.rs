@@ -130,11 +130,8 @@ impl Expander {
     fn branch(&mut self, all: &[InRange], then: &[Inst], otherwise: &[Inst], out: &mut Vec<Inst>) -> Result<()> {
         let mut open = Vec::new();
         for test in all {
-            let test = InRange {
-                index: self.index(&test.index),
-                low: self.index(&test.low),
-                high: self.index(&test.high),
-            };
+            let test =
+                InRange { index: self.index(&test.index), low: self.index(&test.low), high: self.index(&test.high) };
             let above = (test.index.clone() - test.low.clone()).as_const();
             let below = (test.high.clone() - test.index.clone() - 1).as_const();
             if above.is_some_and(|n| n < 0) || below.is_some_and(|n| n < 0) {

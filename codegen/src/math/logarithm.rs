@@ -5,9 +5,9 @@
 use super::builder::Builder;
 use super::exponential::exp_tail;
 use super::tables::{LOG_F32, LOG_S_F64};
-use mlc_ir::tile::{Op, Operand};
-use mlc_ir::tile::Type;
 use mlc_ir::DType;
+use mlc_ir::tile::Type;
+use mlc_ir::tile::{Op, Operand};
 
 /// The numbers that differ between `F32` and `F64`.
 struct Form {
@@ -156,7 +156,9 @@ pub(super) fn acosh(b: &mut Builder, x: &Operand) -> Operand {
     let root = b.sqrt(square);
     let sum = b.add(t, root);
     let small = log1p(b, &sum);
-    large_log(b, x, &small)
+    let result = large_log(b, x, &small);
+    let outside = b.lt(x, 1.0);
+    b.select(&outside, f64::NAN, result)
 }
 
 /// `log(2 x)` if `x` is large, else the given result.
@@ -320,10 +322,12 @@ pub(super) fn fmod(b: &mut Builder, x: &Operand, y: &Operand, steps: u32, step: 
     let (size, by) = (b.abs(x), b.abs(y));
     let mut rest = size.clone();
     for k in (0..=steps).rev() {
-        // Scaled in two steps: each factor is finite.
-        let bits = step * k as i32;
-        let factor = b.mul(&by, 2f64.powi(bits / 2));
-        let scaled = b.mul(factor, 2f64.powi(bits - bits / 2));
+        // In several steps: each factor is finite.
+        let (mut scaled, mut bits) = (by.clone(), step * k as i32);
+        while bits > 0 {
+            scaled = b.mul(scaled, 2f64.powi(bits.min(1000)));
+            bits -= bits.min(1000);
+        }
         let quotient = b.div(&rest, &scaled);
         let quotient = b.trunc(quotient);
         let (high, low) = halves(b, &scaled);

@@ -101,8 +101,6 @@ fn double(b: &mut Builder, math: Math, x: &Operand, y: &Operand) -> Operand {
         Math::Atanh => logarithm::atanh(b, x),
         Math::Fmod => logarithm::fmod(b, x, y, 84, 25),
         Math::Pow => logarithm::pow(b, x, y, true),
-        Math::Exp | Math::Expm1 | Math::Log | Math::Log1p | Math::Sin | Math::Cos | Math::Tanh | Math::Erf => {
-            x.clone()
-        }
+        Math::Exp | Math::Expm1 | Math::Log | Math::Log1p | Math::Sin | Math::Cos | Math::Tanh | Math::Erf => x.clone(),
     }
 }

@@ -15,6 +15,7 @@ use mlc_codegen::artifact::{self, Kind, Parts, Placement, Written};
 use mlc_codegen::compile::{Compiled, Options, compile};
 use mlc_ir::Facts;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Compile a model to files.
@@ -57,7 +58,7 @@ pub struct Args {
     #[arg(long)]
     pub explain: bool,
     /// End after a pass and print what it left; writes no file.
-    #[arg(long, value_name = "PASS", value_parser = clap::builder::PossibleValuesParser::new(model::PASSES))]
+    #[arg(long, value_name = "PASS", value_parser = clap::builder::PossibleValuesParser::new(model::passes()))]
     pub stop_after: Option<String>,
     /// Check every invariant after each pass.
     #[arg(long)]
@@ -121,7 +122,10 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let target = targets::find(&args.target, args.cpu.as_deref())?;
     let name = args.name.clone().unwrap_or_else(|| c_name(&args.model));
     if !mlc_abi::descriptor::is_identifier(&name) {
-        return Err(Failure::usage(format!("`--name {name}`: write a C identifier, such as `{}`", c_name(name.as_ref()))));
+        return Err(Failure::usage(format!(
+            "`--name {name}`: write a C identifier, such as `{}`",
+            c_name(name.as_ref())
+        )));
     }
     if kind(&args.model)? == FileKind::Artifact {
         return Err(Failure::invalid(format!("`{}` is compiled already: name an ONNX model", args.model.display())));
@@ -129,26 +133,24 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let mut stages = Stages::new(ui);
     let options = args.source.options()?;
     let graph = stages.stage("read", || model::import(&args.model, &options))?;
-    if args.stop_after.as_deref() == Some("import") {
-        return Ok(stopped("import", graph.to_string()));
+    if let Some(pass) = &args.stop_after {
+        let text = stages.stage("optimize", || model::state_after(graph, pass, args.verify_passes))?;
+        return Ok(stopped(pass, text));
     }
     let wants = |kind: Emit| args.emit.contains(&kind);
     let mut texts = Texts::default();
     if wants(Emit::Graph) {
         texts.add(format!("{name}.graph"), graph.to_string());
     }
-    let passes = Passes { stop_after: args.stop_after.clone(), verify: args.verify_passes };
-    let (program, report) = stages.stage("fuse", || model::optimize(graph, &passes))?;
-    if let Some(pass) = &args.stop_after {
-        return Ok(stopped(pass, listing::program(&program)));
-    }
+    let passes = Passes { verify: args.verify_passes, ..Passes::default() };
+    let (program, report) = stages.stage("optimize", || model::optimize(graph, &passes))?;
     let (facts, interface) = (program.facts.clone(), Interface::of_program(&program));
     if wants(Emit::Program) {
-        texts.add(format!("{name}.program"), listing::program(&program));
+        texts.add(format!("{name}.program"), program.to_string());
     }
     let folder = Folder::open(&args.output)?;
     let compiled = stages.stage("compile", || compile(program, &options_of(args, &name, &target)))?;
-    list(args, &name, &compiled, &facts, &target, &mut texts)?;
+    list(args, &name, &compiled, &facts, &mut texts)?;
     let sizes = Sizes::of(&compiled);
     let files = stages.stage("write", || write(args, compiled, &folder, texts))?;
     folder.keep();
@@ -174,20 +176,20 @@ struct Sizes {
     weights: u64,
     placement: Placement,
     code: u64,
-    kernels: usize,
+    kernels: Vec<String>,
 }
 
 impl Sizes {
     fn of(compiled: &Compiled) -> Sizes {
         let description = &compiled.description;
         Sizes {
-            target: description.target.clone(),
+            target: description.target.trim().into(),
             arena: description.arena.bytes,
             arena_text: description.arena.text.clone(),
             weights: description.weights_bytes,
             placement: description.placement,
             code: crate::artifact::text_bytes(&compiled.object),
-            kernels: description.kernels.len(),
+            kernels: description.kernels.clone(),
         }
     }
 
@@ -215,15 +217,15 @@ fn options_of(args: &Args, name: &str, target: &Target) -> Options {
 }
 
 /// The texts made from the compiled kernels.
-fn list(args: &Args, name: &str, compiled: &Compiled, facts: &Facts, target: &Target, texts: &mut Texts) -> Result<()> {
+fn list(args: &Args, name: &str, compiled: &Compiled, facts: &Facts, texts: &mut Texts) -> Result<()> {
     for emit in &args.emit {
         match emit {
             Emit::Tile => texts.add(format!("{name}.tile"), listing::tiles(&compiled.tiles)),
             Emit::Clif => {
-                texts.add(format!("{name}.clif"), listing::code(&compiled.tiles, facts, target, Form::Clif)?);
+                texts.add(format!("{name}.clif"), listing::code(compiled, facts, Form::Clif)?);
             }
             Emit::Asm => {
-                texts.add(format!("{name}.s"), listing::code(&compiled.tiles, facts, target, Form::Assembly)?);
+                texts.add(format!("{name}.s"), listing::code(compiled, facts, Form::Assembly)?);
             }
             _ => {}
         }
@@ -267,13 +269,13 @@ impl Built<'_> {
             ("target", sizes.target.clone()),
             ("weights", weights),
             ("arena", arena),
-            ("code", format!("{} in {}", bytes(sizes.code), count(sizes.kernels, "kernel"))),
+            ("code", format!("{} in {}", bytes(sizes.code), count(sizes.kernels.len(), "kernel"))),
             ("time", self.stages.text()),
         ];
         let mut text = table(&[("file", Left), ("size", Right)], &rows) + "\n";
         facts.iter().for_each(|(name, value)| text += &format!("{name:<8} {value}\n"));
         if self.args.explain {
-            text += &explain(&self.report);
+            text += &self.explain();
         }
         text
     }
@@ -281,12 +283,13 @@ impl Built<'_> {
     fn json(&self) -> Value {
         let sizes = &self.sizes;
         let files = self.files.iter().map(|(path, size)| json!({ "path": path, "bytes": size }));
-        let report = &self.report;
+        let report = &self.report.fusion;
+        let passes = self.report.passes.iter();
+        let passes = passes.map(|(name, time)| json!({ "pass": name, "ms": time.as_secs_f64() * 1e3 }));
         let fused = report.fused.iter().map(|it| {
             json!({ "rule": format!("{:?}", it.rule).to_lowercase(), "consumer": &*it.consumer, "producer": &*it.producer })
         });
-        let refused =
-            report.refused.iter().map(|it| json!({ "consumer": &*it.0, "producer": &*it.1, "reason": it.2 }));
+        let refused = report.refused.iter().map(|it| json!({ "consumer": &*it.0, "producer": &*it.1, "reason": it.2 }));
         json!({
             "schema": "mlc-build/1",
             "name": self.name,
@@ -296,23 +299,41 @@ impl Built<'_> {
             "arena": { "bytes": sizes.arena, "formula": sizes.arena_text },
             "weights": { "bytes": sizes.weights, "placement": sizes.placement() },
             "code_bytes": sizes.code,
-            "kernels": sizes.kernels,
+            "kernels": sizes.kernels.len(),
             "times_ms": self.stages.json(),
+            "passes_ms": passes.collect::<Vec<_>>(),
+            "warnings": self.report.warnings,
             "fusion": {
                 "before": report.before, "after": report.after,
                 "fused": fused.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>(),
             },
         })
     }
-}
 
-fn explain(report: &Report) -> String {
-    let mut text = format!("\nfusion: {} kernels became {}\n", report.before, report.after);
-    for it in &report.fused {
-        text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
+    /// What the passes did, and which kernels stand apart and why.
+    fn explain(&self) -> String {
+        let report = &self.report.fusion;
+        let mut text = String::from("\npasses:");
+        for (name, time) in &self.report.passes {
+            text += &format!(" {name} {},", crate::text::time(time.as_secs_f64()));
+        }
+        text.pop();
+        text += &format!("\nfusion: {} kernels became {}\n", report.before, report.after);
+        for it in &report.fused {
+            text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
+        }
+        let remains = |name: &str| self.sizes.kernels.iter().any(|kernel| kernel == name);
+        let mut apart: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+        for (consumer, producer, reason) in &report.refused {
+            if consumer != producer && remains(consumer) && remains(producer) {
+                // The last reason is the one that counted.
+                apart.insert((producer, consumer), reason);
+            }
+        }
+        for ((producer, consumer), reason) in apart {
+            text += &format!("  kept apart: `{producer}`, `{consumer}`: {reason}\n");
+        }
+        self.report.warnings.iter().for_each(|warning| text += &format!("  not proven: {warning}\n"));
+        text
     }
-    for (consumer, producer, reason) in &report.refused {
-        text += &format!("  kept apart: `{consumer}` and `{producer}`: {reason}\n");
-    }
-    text
 }

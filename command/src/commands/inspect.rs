@@ -109,9 +109,9 @@ fn onnx(args: &Args) -> Result<Outcome> {
         }
         Err(error) => format!("kernels  cannot be compiled yet: {error}\n"),
     };
-    let compiled = lowered.ok().map(|(kernels, number, formula)| {
-        json!({ "kernels": kernels, "arena": { "bytes": number, "formula": formula } })
-    });
+    let compiled = lowered.ok().map(
+        |(kernels, number, formula)| json!({ "kernels": kernels, "arena": { "bytes": number, "formula": formula } }),
+    );
     let json = json!({
         "schema": "mlc-inspect/1", "kind": "model", "file": args.file, "interface": interface.json(),
         "nodes": nodes, "ops": counts.ops,

@@ -27,13 +27,7 @@ fn open(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &
 }
 
 /// An artifact, ready to run.
-fn open_artifact(
-    path: &Path,
-    args: &ModelArgs,
-    engine: Choice,
-    threads: usize,
-    stages: &mut Stages,
-) -> Result<Engine> {
+fn open_artifact(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
     // What decides how code is made cannot be asked of code that is there.
     let flag = match engine {
         Choice::Interpreter => Some("--engine interpreter"),
@@ -52,6 +46,6 @@ fn engine_of(graph: Graph, engine: Choice, threads: usize, stages: &mut Stages) 
     if engine == Choice::Interpreter {
         return stages.stage("expand", || Ok(Engine::interpreter(model::reference(&graph)?)));
     }
-    let (program, _) = stages.stage("fuse", || model::optimize(graph, &Passes::default()))?;
+    let (program, _) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
     stages.stage("compile", || Engine::compiled(program, threads))
 }

@@ -167,9 +167,7 @@ fn best(name: &str, rows: &[Vec<Class>], labels: &[String], args: &Args) -> Stri
 
 fn output_json(name: &str, tensor: &Tensor, file: Option<&Path>, rows: &[Vec<Class>], labels: &[String]) -> Value {
     let range = range(tensor);
-    let class = |class: &Class| {
-        json!({ "class": class.number, "label": label(class, labels), "probability": class.probability })
-    };
+    let class = |class: &Class| json!({ "class": class.number, "label": label(class, labels), "probability": class.probability });
     json!({
         "name": name, "dtype": tensor.dtype().name(), "shape": tensor.shape(), "file": file,
         "min": range.map(|it| it.0), "max": range.map(|it| it.1), "mean": range.map(|it| it.2),

@@ -9,10 +9,10 @@ use crate::interface::Interface;
 use crate::model::{self, with_known_inputs};
 use crate::outcome::Outcome;
 use crate::progress::{Stages, Ui};
+use crate::random;
 use crate::source::{Kind, ModelArgs, kind};
 use crate::text::Side::{Left, Right};
 use crate::text::table;
-use crate::random;
 use mlc_ir::Tensor;
 use mlc_tensorio::{Named, Tolerance, compare, relative_to_scale};
 use serde_json::{Value, json};
@@ -192,7 +192,8 @@ impl Checker<'_> {
         let untouched = tolerance == Tolerance::ONNX && args.against.is_some();
         let limit = args.scale.or(untouched.then_some(1e-4)).filter(|_| got.dtype().is_float());
         let (case, output) = (case.to_string(), output.to_string());
-        let compared = compare(got, expected, tolerance).and_then(|report| Ok((report, relative_to_scale(got, expected)?)));
+        let compared =
+            compare(got, expected, tolerance).and_then(|report| Ok((report, relative_to_scale(got, expected)?)));
         match compared {
             Ok((report, scale)) => {
                 let passed = limit.map_or(report.passed(), |limit| scale <= limit);
@@ -221,7 +222,14 @@ fn text(rows: &[Row], failed: usize, cases: usize) -> String {
     let cells = rows.iter().map(|row| {
         let verdict = if row.passed { "ok" } else { "DIFFERS" };
         let error = |x: f64| format!("{x:.2e}");
-        vec![row.case.clone(), row.output.clone(), verdict.into(), error(row.max_abs), error(row.max_rel), error(row.scale)]
+        vec![
+            row.case.clone(),
+            row.output.clone(),
+            verdict.into(),
+            error(row.max_abs),
+            error(row.max_rel),
+            error(row.scale),
+        ]
     });
     let head =
         [("case", Left), ("output", Left), ("", Left), ("absolute", Right), ("relative", Right), ("to scale", Right)];

@@ -61,6 +61,16 @@ impl GroupNormalization {
     }
 }
 
+impl GroupNormalization {
+    /// With one scale and bias a channel.
+    pub(super) fn per_channel(groups: i64, epsilon: f64) -> Result<GroupNormalization> {
+        if groups < 1 {
+            return Err(Error::invalid(format!("normalization over {groups} groups")));
+        }
+        Ok(GroupNormalization { epsilon, groups, per_channel: true })
+    }
+}
+
 impl OpDef for GroupNormalization {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let (x, scale, bias) = (c.input(0)?, c.input(1)?, c.input(2)?);

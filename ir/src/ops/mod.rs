@@ -30,6 +30,7 @@ mod arithmetic;
 mod attend;
 mod attention;
 mod batch_normalization;
+mod bias_gelu;
 mod bit_cast;
 mod body;
 mod cast;
@@ -57,6 +58,8 @@ mod features;
 mod flatten;
 mod flex_attention;
 mod forest;
+mod fused;
+mod fused_matmul;
 mod gather;
 mod gather_elements;
 mod gather_nd;
@@ -77,6 +80,7 @@ mod matmul;
 mod max_unpool;
 mod mel_weight_matrix;
 mod ml;
+mod ml_feature;
 mod named_activation;
 mod non_max_suppression;
 mod normalize;
@@ -85,7 +89,9 @@ mod optimizer;
 mod pad;
 mod pool;
 mod qlinear;
+mod qlinear_contrib;
 mod quantize;
+mod quantized_matmul;
 mod random;
 mod range;
 mod recurrent;
@@ -102,6 +108,7 @@ mod scatter_elements;
 mod scatter_nd;
 mod shape;
 mod size;
+mod skip_normalization;
 mod slice;
 mod softmax;
 mod split;
@@ -242,27 +249,61 @@ ops! {
         "Upsample" => resize::Resize,
     }
     "com.microsoft": {
+        "BiasAdd" => skip_normalization::BiasAdd,
+        "BiasGelu" => bias_gelu::BiasGelu,
+        "BiasSplitGelu" => bias_gelu::BiasGelu,
         "DequantizeLinear" => quantize::DequantizeLinear,
+        "DynamicQuantizeMatMul" => quantized_matmul::QuantizedMatMul,
+        "EmbedLayerNormalization" => skip_normalization::EmbedLayerNormalization,
+        "FastGelu" => bias_gelu::BiasGelu,
+        "FusedConv" => fused::Fused,
+        "FusedGemm" => fused::Fused,
+        "FusedMatMul" => fused_matmul::FusedMatMul,
+        "GatherBlockQuantized" => quantized_matmul::GatherBlockQuantized,
+        "Gelu" => bias_gelu::BiasGelu,
+        "GroupNorm" => skip_normalization::GroupNorm,
+        "MatMulBnb4" => quantized_matmul::MatMulBnb4,
+        "MatMulIntegerToFloat" => quantized_matmul::QuantizedMatMul,
+        "MatMulNBits" => quantized_matmul::MatMulNBits,
+        "NhwcConv" => fused::Fused,
+        "NhwcFusedConv" => fused::Fused,
+        "NhwcMaxPool" => fused::Fused,
+        "QGemm" => quantized_matmul::QGemm,
+        "QLinearAdd" => qlinear_contrib::QLinear,
+        "QLinearAveragePool" => qlinear_contrib::QLinear,
+        "QLinearConcat" => qlinear_contrib::QLinear,
         "QLinearConv" => qlinear::QLinearConv,
+        "QLinearGlobalAveragePool" => qlinear_contrib::QLinear,
+        "QLinearLeakyRelu" => qlinear_contrib::QLinear,
+        "QLinearMul" => qlinear_contrib::QLinear,
+        "QLinearReduceMean" => qlinear_contrib::QLinear,
+        "QLinearSigmoid" => qlinear_contrib::QLinear,
+        "QLinearSoftmax" => qlinear_contrib::QLinear,
+        "QLinearWhere" => qlinear_contrib::QLinear,
         "QuantizeLinear" => quantize::QuantizeLinear,
+        "QuickGelu" => bias_gelu::BiasGelu,
         "RotaryEmbedding" => rotary::RotaryEmbedding,
+        "SkipGroupNorm" => skip_normalization::GroupNorm,
+        "SkipLayerNormalization" => skip_normalization::SkipNormalization,
+        "SkipSimplifiedLayerNormalization" => skip_normalization::SkipNormalization,
+        "TransposeMatMul" => fused_matmul::FusedMatMul,
     }
     "ai.onnx.preview": {
         "FlexAttention" => flex_attention::FlexAttention,
     }
     "ai.onnx.ml": {
-        "ArrayFeatureExtractor" => features::ArrayFeatureExtractor,
-        "Binarizer" => features::Binarizer,
-        "FeatureVectorizer" => features::FeatureVectorizer,
-        "Imputer" => features::Imputer,
+        "ArrayFeatureExtractor" => ml_feature::ArrayFeatureExtractor,
+        "Binarizer" => ml_feature::Binarizer,
+        "FeatureVectorizer" => ml_feature::FeatureVectorizer,
+        "Imputer" => ml_feature::Imputer,
         "LabelEncoder" => features::LabelEncoder,
         "LinearClassifier" => linear_model::LinearModel,
         "LinearRegressor" => linear_model::LinearModel,
-        "Normalizer" => features::Normalizer,
+        "Normalizer" => ml_feature::Normalizer,
         "OneHotEncoder" => features::OneHotEncoder,
         "SVMClassifier" => svm::Svm,
         "SVMRegressor" => svm::Svm,
-        "Scaler" => features::Scaler,
+        "Scaler" => ml_feature::Scaler,
         "TreeEnsemble" => tree_ensemble::TreeEnsemble,
         "TreeEnsembleClassifier" => tree_ensemble::TreeEnsemble,
         "TreeEnsembleRegressor" => tree_ensemble::TreeEnsemble,

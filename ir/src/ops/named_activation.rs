@@ -42,13 +42,20 @@ impl Activation {
                 let row = row.ok_or_else(|| Error::unsupported(format!("activation `{name}` is not supported")))?;
                 let given = [("alpha", alpha), ("beta", beta)].into_iter().filter_map(|(k, v)| Some((k, v?)));
                 let node = given.fold(OnnxNode::new(row.0), |node, (k, v)| node.with(k, Attribute::Float(v)));
-                match (row.3)(&node)? {
-                    Formula::One(formula) => formula,
-                    _ => return Err(Error::unsupported(format!("activation `{name}` has more than one operand"))),
-                }
+                return Activation::of_node(&node);
             }
         };
         Ok(Activation { name: name.into(), formula })
+    }
+
+    /// The function that an activation of the model is.
+    pub(super) fn of_node(node: &OnnxNode) -> Result<Activation> {
+        let row = activation::TABLE.iter().find(|row| row.0 == node.op_type);
+        let formula = row.map(|row| (row.3)(node)).transpose()?;
+        match formula {
+            Some(Formula::One(formula)) => Ok(Activation { name: node.op_type.clone(), formula }),
+            _ => Err(Error::unsupported(format!("{} is no activation of one operand", node.op_type))),
+        }
     }
 
     /// The functions of a list; those that have parameters take them from the lists in turn.

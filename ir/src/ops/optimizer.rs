@@ -1,115 +1,120 @@
 use super::OpDef;
-use crate::compute::{Compute, T, compute_type};
+use crate::compute::{Compute, T};
 use crate::onnx::OnnxNode;
 use crate::program::Expr;
 use crate::tile::Math;
-use crate::{DType, Error, Result};
+use crate::{DType, Error, Index, Result};
 
-/// One step of training (ONNX preview `Adagrad`, `Adam`, `Momentum`): new tensors and states from old ones and gradients.
+/// A step of an optimizer (`ai.onnx.preview.training` `Adagrad`, `Adam`, `Momentum`): `x` moves against the gradient `g`.
 ///
-/// Inputs are the rate, the step `t`, then all tensors, all gradients, all states of a kind; outputs are tensors and states
-/// in that order. `norm_coefficient * x` is added to each gradient.
+/// Inputs are the rate, the number of steps so far, all `x`, all `g`, then the state of each; outputs all new `x`, then
+/// their state. `norm_coefficient` adds a share of `x` to `g` before, `norm_coefficient_post` (Adam) takes one from `x` after.
+/// `t` is the number of steps.
+///
+/// - Adagrad: `h += g * g; x -= rate / (1 + t * decay_factor) * g / (sqrt(h) + epsilon)`
+/// - Adam: `v` and `h` are running means of `g` and `g * g`; `x -= rate' * v / (sqrt(h) + epsilon)`, where after the first
+///   step `rate' = rate * sqrt(1 - beta^t) / (1 - alpha^t)`
+/// - Momentum: `v = alpha * v + beta' * g`, with `beta' = 1` in the first step; `x -= rate * v`, or in `mode` nesterov
+///   `rate * (g + alpha * v)`
 #[derive(Debug)]
 pub struct Optimizer {
     kind: Kind,
+    alpha: f64,
+    beta: f64,
     decay: f64,
     epsilon: f64,
+    norm: f64,
+    norm_post: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// `r / (1 + t * decay)`
-    Adagrad(f64),
-    /// `alpha`, `beta`, and what the result is decayed by.
-    Adam(f64, f64, f64),
-    /// `alpha`, `beta`, and whether it is Nesterov's.
-    Momentum(f64, f64, bool),
+    Adagrad,
+    Adam,
+    Momentum,
+    Nesterov,
 }
 
 impl Optimizer {
     pub(super) fn parse(node: &OnnxNode) -> Result<Optimizer> {
-        let number = |name: &str, default: f32| Ok::<f64, Error>(node.float(name, default)?.into());
-        let kind = match node.op_type.as_str() {
-            "Adagrad" => Kind::Adagrad(number("decay_factor", 0.0)?),
-            "Adam" => Kind::Adam(number("alpha", 0.9)?, number("beta", 0.999)?, number("norm_coefficient_post", 0.0)?),
-            _ => {
-                let nesterov = node.string("mode", "standard")? == "nesterov";
-                Kind::Momentum(number("alpha", 0.9)?, number("beta", 1.0)?, nesterov)
-            }
+        let kind = match (node.op_type.as_str(), node.string("mode", "standard")?.as_str()) {
+            ("Adagrad", _) => Kind::Adagrad,
+            ("Adam", _) => Kind::Adam,
+            (_, "standard") => Kind::Momentum,
+            (_, "nesterov") => Kind::Nesterov,
+            (_, mode) => return Err(Error::invalid(format!("Momentum has no mode `{mode}`"))),
         };
-        Ok(Optimizer { kind, decay: number("norm_coefficient", 0.0)?, epsilon: number("epsilon", 1e-6)? })
+        let number = |name: &str, default: f32| Ok::<f64, Error>(node.float(name, default)?.into());
+        Ok(Optimizer {
+            kind,
+            alpha: number("alpha", 0.9)?,
+            beta: number("beta", 0.999)?,
+            decay: number("decay_factor", 0.0)?,
+            epsilon: number("epsilon", 1e-6)?,
+            norm: number("norm_coefficient", 0.0)?,
+            norm_post: number("norm_coefficient_post", 0.0)?,
+        })
+    }
+
+    /// The step of one tensor: its new value and state.
+    fn step(&self, c: &mut Compute, rate: &T, count: &T, x: &T, g: &T, state: &[T]) -> Vec<T> {
+        let element = |t: &T, i: &[Index]| t.at(i.to_vec());
+        let scalar = |t: &T| t.at(vec![Index::zero(); t.rank()]);
+        let wide = scalar(rate).dtype();
+        let (rate, steps) = (scalar(rate), scalar(count).cast(wide));
+        let first = steps.equals(&steps.like(0.0));
+        let gradient = |i: &[Index]| element(x, i) * self.norm + element(g, i);
+        let mean = |old: Expr, share: f64, new: Expr| old * share + new * (1.0 - share);
+        if self.kind == Kind::Adagrad {
+            let h = c.map(x.dtype, &x.shape, |i| element(&state[0], i) + gradient(i) * gradient(i));
+            let rate = &rate / &(steps * self.decay + 1.0);
+            let x = c.map(x.dtype, &x.shape, |i| {
+                element(x, i) - gradient(i) * rate / (element(&h, i).sqrt() + self.epsilon)
+            });
+            return vec![x, h];
+        }
+        if self.kind == Kind::Adam {
+            let v = c.map(x.dtype, &x.shape, |i| mean(element(&state[0], i), self.alpha, gradient(i)));
+            let h = c.map(x.dtype, &x.shape, |i| mean(element(&state[1], i), self.beta, gradient(i) * gradient(i)));
+            let left = |share: f64| steps.like(1.0) - steps.like(share).math2(Math::Pow, &steps);
+            let corrected = &rate * &(left(self.beta).sqrt() / left(self.alpha));
+            let rate = first.select(&rate, &corrected);
+            let x = c.map(x.dtype, &x.shape, |i| {
+                let moved = element(x, i) - element(&v, i) * rate / (element(&h, i).sqrt() + self.epsilon);
+                moved * (1.0 - self.norm_post)
+            });
+            return vec![x, v, h];
+        }
+        let beta = first.select(&steps.like(1.0), &steps.like(self.beta));
+        let v = c.map(x.dtype, &x.shape, |i| element(&state[0], i) * self.alpha + gradient(i) * beta);
+        let x = c.map(x.dtype, &x.shape, |i| {
+            let v = element(&v, i);
+            element(x, i) - if self.kind == Kind::Nesterov { gradient(i) + v * self.alpha } else { v } * rate
+        });
+        vec![x, v]
     }
 }
 
 impl OpDef for Optimizer {
     fn build(&self, c: &mut Compute) -> Result<()> {
-        let kinds = if let Kind::Adam(..) = self.kind { 4 } else { 3 };
-        let count = c.input_count().saturating_sub(2) / kinds;
-        if c.input_count() != 2 + count * kinds {
-            return Err(Error::invalid(format!("{} inputs are not {kinds} for each tensor", c.input_count())));
+        let inputs = (0..c.input_count()).map(|place| c.input(place)).collect::<Result<Vec<_>>>()?;
+        let groups = if self.kind == Kind::Adam { 4 } else { 3 };
+        let [rate, count, tensors @ ..] = inputs.as_slice() else {
+            return Err(Error::invalid("an optimizer needs a rate and a number of steps"));
+        };
+        let n = tensors.len() / groups;
+        let like = |place: usize| tensors[place].shape == tensors[place % n].shape && tensors[place].dtype == rate.dtype;
+        if n == 0 || tensors.len() % groups != 0 || !rate.dtype.is_float() || count.dtype != DType::I64 {
+            return Err(Error::invalid("the inputs of an optimizer come in equal groups"));
         }
-        let (rate, step) = (c.input(0)?, c.input(1)?);
-        if !rate.size().is(1) || !step.size().is(1) {
-            return Err(Error::invalid("rate and step must be scalars"));
+        if !(0..tensors.len()).all(like) {
+            return Err(Error::invalid("the tensors of an optimizer differ in type or shape"));
         }
-        for k in 0..count {
-            let tensors = (0..kinds).map(|kind| c.input(2 + k + kind * count)).collect::<Result<Vec<T>>>()?;
-            for t in &tensors[1..] {
-                c.demand(t, "a gradient or state", &tensors[0].shape)?;
-            }
-            let results = self.update(c, &rate, &step, &tensors);
-            for (kind, result) in results.into_iter().enumerate() {
-                c.output(k + kind * count, result);
-            }
+        for place in 0..n {
+            let state: Vec<T> = (2..groups).map(|group| tensors[group * n + place].clone()).collect();
+            let results = self.step(c, rate, count, &tensors[place], &tensors[n + place], &state);
+            results.into_iter().enumerate().for_each(|(group, t)| c.output(group * n + place, t));
         }
         Ok(())
-    }
-}
-
-impl Optimizer {
-    /// The new tensor and states from the old, the gradient and the states.
-    fn update(&self, c: &mut Compute, rate: &T, step: &T, tensors: &[T]) -> Vec<T> {
-        let (x, gradient) = (&tensors[0], &tensors[1]);
-        let wide = compute_type(x.dtype);
-        let one = |t: &T| t.at(vec![crate::Index::zero(); t.rank()]).cast(wide);
-        let (rate, step) = (one(rate), one(step));
-        let gradient = |i: &[crate::Index]| x.at(i.to_vec()) * self.decay + gradient.at(i.to_vec()).cast(wide);
-        let map = |c: &mut Compute, f: &dyn Fn(&[crate::Index]) -> Expr| c.map(x.dtype, &x.shape, f);
-        let started = step.like(0.0).lt(&step);
-        match self.kind {
-            Kind::Adagrad(decay) => {
-                let rate = rate / (step * decay + 1.0);
-                let h = map(c, &|i| tensors[2].at(i.to_vec()) + gradient(i) * gradient(i));
-                let y = map(c, &|i| {
-                    x.at(i.to_vec()) - gradient(i) * &rate / (h.at(i.to_vec()).sqrt() + self.epsilon)
-                });
-                vec![y, h]
-            }
-            Kind::Adam(alpha, beta, post) => {
-                let left = |base: f64| {
-                    let power = Expr::float(DType::F64, base).math2(Math::Pow, &step.cast(DType::F64));
-                    power.like(1.0) - power
-                };
-                let corrected = (rate.cast(DType::F64) * left(beta).sqrt() / left(alpha)).cast(wide);
-                let rate = started.select(&corrected, &rate);
-                let v = map(c, &|i| tensors[2].at(i.to_vec()) * alpha + gradient(i) * (1.0 - alpha));
-                let h = map(c, &|i| tensors[3].at(i.to_vec()) * beta + gradient(i) * gradient(i) * (1.0 - beta));
-                let y = map(c, &|i| {
-                    let move_by = v.at(i.to_vec()) * &rate / (h.at(i.to_vec()).sqrt() + self.epsilon);
-                    (x.at(i.to_vec()) - move_by) * (1.0 - post)
-                });
-                vec![y, v, h]
-            }
-            Kind::Momentum(alpha, beta, nesterov) => {
-                let beta = started.select(&step.like(beta), &step.like(1.0));
-                let v = map(c, &|i| tensors[2].at(i.to_vec()) * alpha + gradient(i) * &beta);
-                let y = map(c, &|i| {
-                    let v = v.at(i.to_vec());
-                    let direction = if nesterov { gradient(i) + v * alpha } else { v };
-                    x.at(i.to_vec()) - direction * &rate
-                });
-                vec![y, v]
-            }
-        }
     }
 }

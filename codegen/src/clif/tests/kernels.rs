@@ -79,7 +79,9 @@ fn gemm(m: &str, k: &str) -> String {
 fn gemm_blocks() {
     let (a, b) = (numbers(12 * 32), numbers(32 * 16));
     let buffers = [Buffer::of(&a), Buffer::of(&b), Buffer::empty(12 * 16 * 4)];
-    for (m, k, symbols) in [("12", "32", vec![]), ("M", "32", vec![12]), ("12", "K", vec![32]), ("M", "K", vec![12, 32])] {
+    for (m, k, symbols) in
+        [("12", "32", vec![]), ("M", "32", vec![12]), ("12", "K", vec![32]), ("M", "K", vec![12, 32])]
+    {
         let out = agree(&tile(&gemm(m, k)), &buffers, &symbols);
         for (place, found) in floats(&out[2]).into_iter().enumerate() {
             let (row, col) = (place / 16, place % 16);
