@@ -11,10 +11,10 @@
 
 pub mod artifact;
 pub mod clif;
-pub mod linear;
 pub mod compile;
 pub mod driver;
 pub mod layout;
+pub mod linear;
 pub mod lower;
 pub mod math;
 pub mod schedule;

@@ -57,7 +57,7 @@ pub fn reference(graph: &Graph) -> mlc_ir::Result<Program> {
 /// The fused program of a graph.
 ///
 /// # Errors
-/// As [`reference`].
+/// As [`reference()`].
 pub fn optimize(graph: Graph, passes: &Passes) -> mlc_ir::Result<(Program, Report)> {
     mlc_passes::optimize(graph, options(passes))
 }

@@ -5,9 +5,7 @@
 //! inference is building into a program that is thrown away. Nothing here is ever materialised as written: fusion
 //! merges the kernels afterwards, and views vanish into index maps.
 
-use crate::program::{
-    Axis, Buffer, Expr, Kernel, Known, Program, Reduce, Stage, Step, Store, StoreMode, evaluate,
-};
+use crate::program::{Axis, Buffer, Expr, Kernel, Known, Program, Reduce, Stage, Step, Store, StoreMode, evaluate};
 use crate::tensor::Scalar;
 use crate::tile::{InRange, Monoid};
 use crate::{DType, Error, Facts, Index, Name, Result, Tensor};
@@ -340,7 +338,9 @@ impl<'a> Compute<'a> {
     /// An integer scalar that decides an extent or a place: evaluated now if it is known, else computed by a kernel and
     /// bound to a symbol, at most `high`.
     pub fn value(&mut self, stem: &str, expr: &Expr, high: Option<i64>) -> Index {
-        if let Some(Known::Index(index)) = self.know(&[], &[], None, expr, &[]).and_then(|known| known.into_iter().next()) {
+        if let Some(Known::Index(index)) =
+            self.know(&[], &[], None, expr, &[]).and_then(|known| known.into_iter().next())
+        {
             return index;
         }
         let t = self.map(DType::I64, &[], |_| expr.clone());

@@ -13,33 +13,7 @@ impl Emitter<'_> {
         match op {
             Op::Load(from, first) => self.load(ty, from, first.as_ref()),
             Op::Broadcast(from) => self.broadcast(ty, from),
-            Op::Splat(a) => {
-                let scalar = self.operand(a, Type::scalar(ty.dtype))?;
-                Ok(self.splat(&scalar, ty.lanes))
-            }
-            Op::Iota => Ok(self.iota(ty)),
-            Op::Index(index) => {
-                let mut value = self.eval(index)?;
-                if ty.dtype == DType::I32 {
-                    value = self.b.ins().ireduce(types::I32, value);
-                }
-                Ok(self.splat(&Val::scalar(ty.dtype, value), ty.lanes))
-            }
-            Op::Lane(a, lane) => {
-                let vector = self.vector_operand(a)?;
-                let scalar = self.lane(&vector, usize::from(*lane));
-                Ok(Val::scalar(ty.dtype, scalar))
-            }
-            Op::Pack(lanes) => {
-                let scalar = Type::scalar(ty.dtype);
-                let lanes: Vec<Value> =
-                    lanes.iter().map(|a| Ok(self.operand(a, scalar)?.regs[0])).collect::<Result<_>>()?;
-                Ok(self.pack(ty, &lanes))
-            }
-            Op::Reduce(monoid, a) => {
-                let value = self.vector_operand(a)?;
-                self.reduce(*monoid, value)
-            }
+            Op::Splat(_) | Op::Iota | Op::Index(_) | Op::Lane(..) | Op::Pack(_) | Op::Reduce(..) => self.lanes(ty, op),
             Op::Unary(op, a) => {
                 let a = self.operand(a, ty)?;
                 self.unary(*op, &a)
@@ -67,6 +41,40 @@ impl Emitter<'_> {
                 self.bitcast(ty, &a)
             }
             Op::Math(function, _) => Err(Error::internal(format!("`{}` in a linear tile", function.name()))),
+        }
+    }
+
+    /// Instructions that make vectors of scalars, or scalars of vectors.
+    fn lanes(&mut self, ty: Type, op: &Op) -> Result<Val> {
+        match op {
+            Op::Splat(a) => {
+                let scalar = self.operand(a, Type::scalar(ty.dtype))?;
+                Ok(self.splat(&scalar, ty.lanes))
+            }
+            Op::Iota => Ok(self.iota(ty)),
+            Op::Index(index) => {
+                let mut value = self.eval(index)?;
+                if ty.dtype == DType::I32 {
+                    value = self.b.ins().ireduce(types::I32, value);
+                }
+                Ok(self.splat(&Val::scalar(ty.dtype, value), ty.lanes))
+            }
+            Op::Lane(a, lane) => {
+                let vector = self.vector_operand(a)?;
+                let scalar = self.lane(&vector, usize::from(*lane));
+                Ok(Val::scalar(ty.dtype, scalar))
+            }
+            Op::Pack(lanes) => {
+                let scalar = Type::scalar(ty.dtype);
+                let lanes: Vec<Value> =
+                    lanes.iter().map(|a| Ok(self.operand(a, scalar)?.regs[0])).collect::<Result<_>>()?;
+                Ok(self.pack(ty, &lanes))
+            }
+            Op::Reduce(monoid, a) => {
+                let value = self.vector_operand(a)?;
+                self.reduce(*monoid, value)
+            }
+            _ => Err(Error::internal("no instruction on lanes")),
         }
     }
 
@@ -131,7 +139,7 @@ impl Emitter<'_> {
             return (a, b);
         }
         let width = a.width.max(b.width);
-        (self.to_width(&a, width), self.to_width(&b, width))
+        (self.at_width(&a, width), self.at_width(&b, width))
     }
 
     /// A vector shift: all lanes by the same amount, or each by itself.
@@ -299,7 +307,7 @@ impl Emitter<'_> {
         }
         let (a, b) = self.same_width(a.clone(), b.clone());
         let width = if a.is_mask() { a.width } else { 128 / per_register(a.ty.dtype) as u32 };
-        let mask = self.to_width(mask, width);
+        let mask = self.at_width(mask, width);
         let each: Vec<_> = mask.regs.iter().copied().zip(a.regs.iter().copied().zip(b.regs)).collect();
         let regs = each.into_iter().map(|(mask, (x, y))| self.choose(mask, x, y)).collect();
         Val { regs, uniform: None, ..a }

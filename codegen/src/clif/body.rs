@@ -287,7 +287,7 @@ impl Emitter<'_> {
     }
 
     fn set(&mut self, name: &Name, value: Val) -> Result<()> {
-        let value = if value.is_mask() { self.to_width(&value, mask_width(value.ty.lanes)) } else { value };
+        let value = if value.is_mask() { self.at_width(&value, mask_width(value.ty.lanes)) } else { value };
         let Some(Binding::Cell(_, vars)) = self.names.get(name) else {
             return Err(Error::internal(format!("%{name} is no cell")));
         };

@@ -29,8 +29,8 @@ impl Emitter<'_> {
             return self.by_lane(ty, &[a], &mut |this, x| Ok(this.convert_scalar(from, to, x[0])));
         }
         Ok(match (from, to) {
-            (DType::Bool, _) => self.from_mask(ty, a),
-            (_, DType::Bool) => self.to_mask(a),
+            (DType::Bool, _) => self.mask_as_numbers(ty, a),
+            (_, DType::Bool) => self.numbers_as_mask(a),
             (DType::F32, DType::F64) => self.promote(a),
             (DType::F64, DType::F32) => self.demote(a),
             (DType::F32, _) => self.truncate(ty, a),
@@ -89,14 +89,14 @@ impl Emitter<'_> {
         }
     }
 
-    fn from_mask(&mut self, ty: Type, a: &Val) -> Val {
+    fn mask_as_numbers(&mut self, ty: Type, a: &Val) -> Val {
         let one = match ty.dtype {
             DType::F32 => u64::from(1f32.to_bits()),
             DType::F64 => 1f64.to_bits(),
             _ => 1,
         };
         let bits = ty.dtype.bytes() as u32 * 8;
-        let mask = self.to_width(a, bits);
+        let mask = self.at_width(a, bits);
         let one = self.splat_bits(full(int(bits)), one);
         let clif = register(ty);
         let regs = mask.regs.into_iter().map(|reg| {
@@ -106,7 +106,7 @@ impl Emitter<'_> {
         Val::new(ty, regs.collect())
     }
 
-    fn to_mask(&mut self, a: &Val) -> Val {
+    fn numbers_as_mask(&mut self, a: &Val) -> Val {
         let zero = self.zero(register(a.ty));
         let float = a.ty.dtype.is_float();
         let regs = a.regs.iter().map(|reg| match float {

@@ -40,7 +40,7 @@ impl Emitter<'_> {
     /// Adds the parts of an expression that can be evaluated here and are more than a number or a name.
     fn invariants(&self, e: &Index, found: &mut BTreeSet<Index>) {
         let (here, inside): (Vec<_>, Vec<_>) =
-            e.terms().iter().cloned().filter(|term| !term.0.is_empty()).partition(|term| self.is_known(&term.0));
+            e.terms().iter().filter(|term| !term.0.is_empty()).cloned().partition(|term| self.is_known(&term.0));
         let sum = Index::from_terms(here);
         if worth_it(&sum) {
             found.insert(sum);

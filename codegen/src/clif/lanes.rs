@@ -178,7 +178,7 @@ impl Emitter<'_> {
     }
 
     /// A mask with lanes of so many bits.
-    pub(super) fn to_width(&mut self, mask: &Val, width: u32) -> Val {
+    pub(super) fn at_width(&mut self, mask: &Val, width: u32) -> Val {
         let mut mask = mask.clone();
         while mask.width < width {
             let count = registers(mask.ty.lanes, mask.width * 2);

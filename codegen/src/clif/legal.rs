@@ -69,16 +69,16 @@ impl Emitter<'_> {
     pub(super) fn convert_half(&mut self, to: DType, a: &Val) -> Result<Val> {
         let from = a.ty.dtype;
         match (from, to) {
-            (DType::F16, DType::F32) => self.from_f16(a),
-            (DType::BF16, DType::F32) => self.from_bf16(a),
+            (DType::F16, DType::F32) => self.single_of_f16(a),
+            (DType::BF16, DType::F32) => self.single_of_bf16(a),
             (DType::F16 | DType::BF16, _) => {
                 let single = self.convert(DType::F32, a)?;
                 self.convert(to, &single)
             }
-            (DType::F32, DType::F16) => self.to_f16(a),
-            (DType::F32, _) => self.to_bf16(a),
+            (DType::F32, DType::F16) => self.f16_of_single(a),
+            (DType::F32, _) => self.bf16_of_single(a),
             (DType::F64, _) => {
-                let odd = self.to_odd(a)?;
+                let odd = self.odd_single(a)?;
                 self.convert(to, &odd)
             }
             _ => {
@@ -99,7 +99,7 @@ impl Emitter<'_> {
         self.bitcast(Type { dtype: to, ..bits.ty }, &short)
     }
 
-    fn from_bf16(&mut self, a: &Val) -> Result<Val> {
+    fn single_of_bf16(&mut self, a: &Val) -> Result<Val> {
         let bits = self.half_bits(a)?;
         self.written(Type { dtype: DType::F32, ..a.ty }, &bits, |b, bits| {
             let shifted = b.shl(bits, 16);
@@ -108,7 +108,7 @@ impl Emitter<'_> {
     }
 
     /// Shifts the exponent in place and corrects it by a multiplication, which also normalises denormals.
-    fn from_f16(&mut self, a: &Val) -> Result<Val> {
+    fn single_of_f16(&mut self, a: &Val) -> Result<Val> {
         let bits = self.half_bits(a)?;
         self.written(Type { dtype: DType::F32, ..a.ty }, &bits, |b, bits| {
             let size = b.and(&bits, 0x7fff);
@@ -126,7 +126,7 @@ impl Emitter<'_> {
         })
     }
 
-    fn to_bf16(&mut self, a: &Val) -> Result<Val> {
+    fn bf16_of_single(&mut self, a: &Val) -> Result<Val> {
         let bits = self.written(a.ty, a, |b, x| {
             let bits = b.bits(&x);
             let last = b.shr(&bits, 16);
@@ -143,7 +143,7 @@ impl Emitter<'_> {
 
     /// Normal results are rounded by adding half of the last place; denormal ones by adding a float whose last place is
     /// theirs.
-    fn to_f16(&mut self, a: &Val) -> Result<Val> {
+    fn f16_of_single(&mut self, a: &Val) -> Result<Val> {
         let bits = self.written(a.ty, a, |b, x| {
             let bits = b.bits(&x);
             let size = b.and(&bits, 0x7fff_ffff);
@@ -175,7 +175,7 @@ impl Emitter<'_> {
     }
 
     /// `F64` as `F32`, rounded to the neighbour with an odd last bit if not exact: rounding that again is right.
-    fn to_odd(&mut self, a: &Val) -> Result<Val> {
+    fn odd_single(&mut self, a: &Val) -> Result<Val> {
         let near = self.convert(DType::F32, a)?;
         let back = self.convert(DType::F64, &near)?;
         let exact = self.written(a.ty, a, |b, x| b.abs(x))?;

@@ -192,7 +192,7 @@ impl Emitter<'_> {
 
     /// A mask as bytes 0 and 1.
     fn mask_bytes(&mut self, mask: &Val) -> Vec<Value> {
-        let bytes = self.to_width(mask, 8);
+        let bytes = self.at_width(mask, 8);
         let one = self.splat_bits(types::I8X16, 1);
         bytes.regs.into_iter().map(|reg| self.b.ins().band(reg, one)).collect()
     }

@@ -1,8 +1,8 @@
 //! Tiles as machine code, by Cranelift.
 //!
-//! In: a linear [`Tile`].  Out: a Cranelift function `fn(args: *const u64, begin: u64, end: u64, scratch: *mut u8)`,
-//! which runs the tasks `begin..end`. `args` holds the base address of every parameter that is not scratch, in their
-//! order, then the values of the tile's symbols.
+//! In: a linear [`Tile`](mlc_ir::tile::Tile).  Out: a Cranelift function
+//! `fn(args: *const u64, begin: u64, end: u64, scratch: *mut u8)`, which runs the tasks `begin..end`. `args` holds the
+//! base address of every parameter that is not scratch, in their order, then the values of the tile's symbols.
 //!
 //! A vector of any number of lanes is a list of 128-bit registers; if its lanes fill less than one, they lie at the
 //! beginning and the rest holds anything. A mask is a vector of ints that are 0 or -1, of the width that made it; it is

@@ -8,14 +8,14 @@ use cranelift_codegen::settings::{self, Configurable};
 use mlc_ir::{Error, Result};
 use target_lexicon::Triple;
 
-/// A target with named features such as `has_avx2` switched on. `opt` is `none` for tiles, because loads then stay where
-/// they are written and registers suffice, and `speed` for drivers. Code is position-independent, without probes of the
-/// stack.
+/// A target with named features such as `has_avx2` switched on. `opt` is `none` for tiles, because loads then stay
+/// where they are written and registers suffice, and `speed` for drivers. Code is position-independent, without probes of
+/// the stack.
 pub fn isa(triple: &Triple, features: &[&str], opt: &str) -> Result<OwnedTargetIsa> {
     build(triple, features, opt, true)
 }
 
-/// [`isa`] for code in memory, which `JITModule` wants at fixed addresses.
+/// [`isa()`] for code in memory, which `JITModule` wants at fixed addresses.
 pub fn isa_in_memory(triple: &Triple, features: &[&str], opt: &str) -> Result<OwnedTargetIsa> {
     build(triple, features, opt, false)
 }

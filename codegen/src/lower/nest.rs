@@ -128,13 +128,16 @@ impl Lowering<'_> {
         if segment.lanes > 1 && !rest.is_empty() {
             return Err(Error::internal("a vectorised fold must be along its innermost axis"));
         }
-        for (point, cells) in points.iter().zip(cells) {
-            for (n, inner) in spread(point, axis, segment, low).into_iter().enumerate() {
-                if segment.lanes > 1 {
-                    self.accumulate(stage, reduce, &inner, cells, n)?;
-                } else {
-                    self.fold_loops(stage, reduce, rest, &[inner], std::slice::from_ref(cells))?;
-                }
+        let spreads: Vec<Vec<Point>> = points.iter().map(|point| spread(point, axis, segment, low)).collect();
+        // Step by step of the folded axis, all points at each: what two points share is then near.
+        for n in 0..segment.block as usize {
+            let inner: Vec<Point> = spreads.iter().map(|spread| spread[n].clone()).collect();
+            if segment.lanes == 1 {
+                self.fold_loops(stage, reduce, rest, &inner, cells)?;
+                continue;
+            }
+            for (inner, cells) in inner.iter().zip(cells) {
+                self.accumulate(stage, reduce, inner, cells, n)?;
             }
         }
         Ok(())

@@ -2,8 +2,8 @@
 //!
 //! In: a [`Math`] function and operands of `F32` or `F64`, any lanes.  Out: instructions without `math`.
 //!
-//! Infinities, NaN, signed zeros and denormals are as in C. The `F32` functions that networks use are computed in `F32`;
-//! sin and cos are reduced in `F64`; the others are the `F64` function, rounded.
+//! Infinities, NaN, signed zeros and denormals are as in C. The `F32` functions that networks use are computed in
+//! `F32`; sin and cos are reduced in `F64`; the others are the `F64` function, rounded.
 
 mod builder;
 mod error;

@@ -91,7 +91,8 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &
         return steps;
     };
     let columns = columns(target).min(vectors.max(1));
-    let height = block_rows(judge, &rows, (target.vector_regs - 1 - columns) / columns);
+    // Cells, the columns, and for each row a factor, which a fused multiply-add may overwrite and so needs twice.
+    let height = block_rows(judge, &rows, (target.vector_regs - 4) / (columns + 1));
     // Panels of columns outermost: a panel of weights is used for all rows while it is near.
     let mut order: Vec<Name> = vec![axis.clone()];
     if !weights_follow(judge, axis) {
@@ -106,12 +107,23 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &
         order.push(axis.clone());
     }
     order.push(rows.clone());
-    vec![
+    let mut steps = vec![
         Step::Order(order),
         Step::Vector(axis.clone(), lanes),
         Step::Block(axis.clone(), columns),
         Step::Block(rows, height.max(1)),
-    ]
+    ];
+    steps.extend(folded_block(judge));
+    steps
+}
+
+/// Steps of the innermost folded axis that are written out, so that loop control weighs little.
+fn folded_block(judge: &Judge) -> Option<Step> {
+    const STEPS: u32 = 4;
+    let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
+    let axis = stage.reduce.as_ref()?.axes.last()?;
+    let enough = judge.points(axis) >= f64::from(STEPS * 2) && product(&stage.value).is_some();
+    enough.then(|| Step::Block(axis.clone(), STEPS))
 }
 
 /// Vectors of columns of a register block: two where registers are few, else three.

@@ -79,7 +79,7 @@ const EDGES: [f64; 40] = [
     f64::NEG_INFINITY,
     f64::NAN,
     16_777_217.0,
-    0.707_106_78,
+    std::f64::consts::FRAC_1_SQRT_2,
 ];
 
 /// Operands: edges in all pairs, then numbers of every size.

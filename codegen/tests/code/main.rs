@@ -45,10 +45,7 @@ fn linear(text: &str) -> Tile {
 fn as_code(linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: i64) -> Vec<(String, Vec<Vec<u8>>)> {
     let mut results = Vec::new();
     let mut padded = linear.clone();
-    for (param, buffer) in padded.params.iter_mut().filter(|param| param.space != Space::Scratch).zip(buffers) {
-        let _ = buffer;
-        param.slack = SENTINEL.len() as u32;
-    }
+    padded.params.iter_mut().for_each(|param| param.slack = SENTINEL.len() as u32);
     for (triple, features, here) in targets() {
         let names: Vec<&str> = features.iter().map(String::as_str).collect();
         let name = format!("{triple} with {} features", names.len());

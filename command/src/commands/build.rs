@@ -1,21 +1,21 @@
 //! `mlc build`
 
+mod answer;
+
 use crate::failure::{Failure, Result};
 use crate::interface::Interface;
 use crate::listing::{self, Form};
-use crate::model::{self, Passes, Report};
+use crate::model::{self, Passes};
 use crate::outcome::Outcome;
 use crate::output::{Folder, Texts};
 use crate::progress::{Stages, Ui};
 use crate::source::{Kind as FileKind, ModelArgs, c_name, kind};
 use crate::targets::{self, Target};
-use crate::text::Side::{Left, Right};
-use crate::text::{bytes, count, table};
+use answer::{Built, Sizes};
 use mlc_codegen::artifact::{self, Kind, Parts, Placement, Written};
 use mlc_codegen::compile::{Compiled, Options, compile};
 use mlc_ir::Facts;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Compile a model to files.
@@ -157,51 +157,6 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     Ok(Built { args, name, interface, sizes, files, stages, report }.answer())
 }
 
-/// What is known of a build.
-struct Built<'a> {
-    args: &'a Args,
-    name: String,
-    interface: Interface,
-    sizes: Sizes,
-    files: Vec<(PathBuf, u64)>,
-    stages: Stages,
-    report: Report,
-}
-
-/// Sizes of the compiled model.
-struct Sizes {
-    target: String,
-    arena: Option<u64>,
-    arena_text: String,
-    weights: u64,
-    placement: Placement,
-    code: u64,
-    kernels: Vec<String>,
-}
-
-impl Sizes {
-    fn of(compiled: &Compiled) -> Sizes {
-        let description = &compiled.description;
-        Sizes {
-            target: description.target.trim().into(),
-            arena: description.arena.bytes,
-            arena_text: description.arena.text.clone(),
-            weights: description.weights_bytes,
-            placement: description.placement,
-            code: crate::artifact::text_bytes(&compiled.object),
-            kernels: description.kernels.clone(),
-        }
-    }
-
-    fn placement(&self) -> &'static str {
-        match self.placement {
-            _ if self.weights == 0 => "none",
-            Placement::Embedded => "embedded",
-            Placement::Sidecar => "sidecar",
-        }
-    }
-}
-
 fn stopped(pass: &str, text: String) -> Outcome {
     let json = json!({ "schema": "mlc-build/1", "stopped_after": pass, "text": text });
     Outcome::fine(text, json)
@@ -247,93 +202,4 @@ fn write(args: &Args, compiled: Compiled, folder: &Folder, texts: Texts) -> Resu
     }
     files.extend(staged.commit()?);
     Ok(files)
-}
-
-impl Built<'_> {
-    fn answer(&self) -> Outcome {
-        Outcome::fine(self.text(), self.json())
-    }
-
-    fn text(&self) -> String {
-        let rows: Vec<Vec<String>> =
-            self.files.iter().map(|(path, size)| vec![path.display().to_string(), bytes(*size)]).collect();
-        let sizes = &self.sizes;
-        let arena = sizes.arena.map_or_else(|| format!("{} bytes", sizes.arena_text), bytes);
-        let weights = match sizes.placement() {
-            "none" => "none".into(),
-            place => format!("{}, {place}", bytes(sizes.weights)),
-        };
-        let facts = [
-            ("inputs", self.interface.list(&self.interface.inputs)),
-            ("outputs", self.interface.list(&self.interface.outputs)),
-            ("target", sizes.target.clone()),
-            ("weights", weights),
-            ("arena", arena),
-            ("code", format!("{} in {}", bytes(sizes.code), count(sizes.kernels.len(), "kernel"))),
-            ("time", self.stages.text()),
-        ];
-        let mut text = table(&[("file", Left), ("size", Right)], &rows) + "\n";
-        facts.iter().for_each(|(name, value)| text += &format!("{name:<8} {value}\n"));
-        if self.args.explain {
-            text += &self.explain();
-        }
-        text
-    }
-
-    fn json(&self) -> Value {
-        let sizes = &self.sizes;
-        let files = self.files.iter().map(|(path, size)| json!({ "path": path, "bytes": size }));
-        let report = &self.report.fusion;
-        let passes = self.report.passes.iter();
-        let passes = passes.map(|(name, time)| json!({ "pass": name, "ms": time.as_secs_f64() * 1e3 }));
-        let fused = report.fused.iter().map(|it| {
-            json!({ "rule": format!("{:?}", it.rule).to_lowercase(), "consumer": &*it.consumer, "producer": &*it.producer })
-        });
-        let refused = report.refused.iter().map(|it| json!({ "consumer": &*it.0, "producer": &*it.1, "reason": it.2 }));
-        json!({
-            "schema": "mlc-build/1",
-            "name": self.name,
-            "target": sizes.target,
-            "interface": self.interface.json(),
-            "files": files.collect::<Vec<_>>(),
-            "arena": { "bytes": sizes.arena, "formula": sizes.arena_text },
-            "weights": { "bytes": sizes.weights, "placement": sizes.placement() },
-            "code_bytes": sizes.code,
-            "kernels": sizes.kernels.len(),
-            "times_ms": self.stages.json(),
-            "passes_ms": passes.collect::<Vec<_>>(),
-            "warnings": self.report.warnings,
-            "fusion": {
-                "before": report.before, "after": report.after,
-                "fused": fused.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>(),
-            },
-        })
-    }
-
-    /// What the passes did, and which kernels stand apart and why.
-    fn explain(&self) -> String {
-        let report = &self.report.fusion;
-        let mut text = String::from("\npasses:");
-        for (name, time) in &self.report.passes {
-            text += &format!(" {name} {},", crate::text::time(time.as_secs_f64()));
-        }
-        text.pop();
-        text += &format!("\nfusion: {} kernels became {}\n", report.before, report.after);
-        for it in &report.fused {
-            text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
-        }
-        let remains = |name: &str| self.sizes.kernels.iter().any(|kernel| kernel == name);
-        let mut apart: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-        for (consumer, producer, reason) in &report.refused {
-            if consumer != producer && remains(consumer) && remains(producer) {
-                // The last reason is the one that counted.
-                apart.insert((producer, consumer), reason);
-            }
-        }
-        for ((producer, consumer), reason) in apart {
-            text += &format!("  kept apart: `{producer}`, `{consumer}`: {reason}\n");
-        }
-        self.report.warnings.iter().for_each(|warning| text += &format!("  not proven: {warning}\n"));
-        text
-    }
 }

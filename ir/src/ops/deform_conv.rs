@@ -87,14 +87,7 @@ impl OpDef for DeformConv {
 }
 
 /// The elements of all windows, `[N, C, kernel.., out..]`.
-fn sample(
-    c: &mut Compute,
-    x: &T,
-    tables: &[(T, T)],
-    windows: &Windows,
-    channels: &Index,
-    mask: Option<&T>,
-) -> T {
+fn sample(c: &mut Compute, x: &T, tables: &[(T, T)], windows: &Windows, channels: &Index, mask: Option<&T>) -> T {
     let n = tables.len();
     let shape = [&x.shape[..2], &windows.kernel, &windows.out].concat();
     let wide = compute_type(x.dtype);

@@ -35,7 +35,8 @@ impl OpDef for DepthToSpace {
             return Err(Error::invalid(format!("a rank-4 tensor is needed, not rank {}", x.rank())));
         };
         let (block, area) = (Index::from(self.block), Index::from(self.block * self.block));
-        let divided = if self.back { vec![(h, self.block), (w, self.block)] } else { vec![(channels, self.block * self.block)] };
+        let divided =
+            if self.back { vec![(h, self.block), (w, self.block)] } else { vec![(channels, self.block * self.block)] };
         if divided.iter().any(|(dim, by)| dim.as_const().is_some_and(|dim| dim % by != 0)) {
             return Err(Error::invalid(format!("the block size {block} does not divide the shape")));
         }

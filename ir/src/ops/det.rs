@@ -57,9 +57,8 @@ fn eliminate(c: &mut Compute, rest: &T, det: &T, column: &Index) {
         let found = size(&i[0], &r[0]).equals(&largest.at(i.to_vec()));
         found.select(&number(&r[0]), &number(&(n.clone() - 1)))
     });
-    let at_pivot = |b: &Index, column: &Index| {
-        rest.at(vec![b.clone(), pivot.lookup(vec![b.clone()], &n), column.clone()])
-    };
+    let at_pivot =
+        |b: &Index, column: &Index| rest.at(vec![b.clone(), pivot.lookup(vec![b.clone()], &n), column.clone()]);
     // Row `column` moves to where the pivot was.
     let source = c.map(DType::I64, &rest.shape[..2], |i| {
         let moved = number(&i[1]).equals(&pivot.at(vec![i[0].clone()]));

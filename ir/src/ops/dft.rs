@@ -103,7 +103,9 @@ impl Transform {
         let turn = c.table(DType::F64, &[2.into(), length.clone()], |i| {
             let real = |index: &Index| Expr::index(index.clone()).cast(DType::F64);
             let angle = real(&i[1]) * TAU / real(&length);
-            Expr::index(i[0].clone()).equals(&Expr::int(DType::I64, 0)).select(&angle.math(Math::Cos), &angle.math(Math::Sin))
+            Expr::index(i[0].clone())
+                .equals(&Expr::int(DType::I64, 0))
+                .select(&angle.math(Math::Cos), &angle.math(Math::Sin))
         });
         let (sign, halved, divided) = (self.sign, self.halved, self.divided);
         Box::new(move |n, p, k, q| {
@@ -112,7 +114,10 @@ impl Transform {
             let sine = at(1) * sign;
             let cross = is(q, 0).select(&-sine.clone(), &sine);
             let factor = Expr::index(p.clone()).equals(&Expr::index(q.clone())).select(&at(0), &cross);
-            let twice = halved.then(|| (is(n, 0) | Expr::index(n.clone() * 2).equals(&Expr::index(length.clone()))).select(&factor.like(1.0), &factor.like(2.0)));
+            let twice = halved.then(|| {
+                (is(n, 0) | Expr::index(n.clone() * 2).equals(&Expr::index(length.clone())))
+                    .select(&factor.like(1.0), &factor.like(2.0))
+            });
             let factor = twice.into_iter().fold(factor, |factor, twice| factor * twice);
             if divided { factor / Expr::index(length.clone()).cast(DType::F64) } else { factor }
         })
@@ -133,7 +138,13 @@ impl Transform {
                     let angle = TAU * ((n * k) % length) as f64 / length as f64;
                     let (sine, cosine) = (self.sign * angle.sin(), angle.cos());
                     for q in 0..self.parts {
-                        let factor = if p == q { cosine } else if q == 0 { -sine } else { sine };
+                        let factor = if p == q {
+                            cosine
+                        } else if q == 0 {
+                            -sine
+                        } else {
+                            sine
+                        };
                         elements.push(Scalar::Float(size * factor));
                     }
                 }

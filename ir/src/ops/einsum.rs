@@ -114,7 +114,8 @@ impl OpDef for Einsum {
         }
         let rank = self.result.letters().count() + if self.result.after.is_some() { wide } else { 0 };
         let kept = self.result.axes(rank, wide)?;
-        let extent = |label: &Label| extents.iter().find(|known| known.0 == *label).map_or(Index::from(1), |e| e.1.clone());
+        let extent =
+            |label: &Label| extents.iter().find(|known| known.0 == *label).map_or(Index::from(1), |e| e.1.clone());
         let summed: Vec<Label> = extents.iter().map(|known| known.0).filter(|label| !kept.contains(label)).collect();
         let product = |i: &[Index], r: &[Index]| {
             let value = |label: &Label| {

@@ -50,11 +50,7 @@ impl GridSample {
 
     /// The position along an axis with so many elements.
     fn position(&self, grid: &Expr, extent: &Expr) -> Expr {
-        if self.align_corners {
-            (grid + 1.0) * ((extent - 1.0) / 2.0)
-        } else {
-            ((grid + 1.0) * extent - 1.0) / 2.0
-        }
+        if self.align_corners { (grid + 1.0) * ((extent - 1.0) / 2.0) } else { ((grid + 1.0) * extent - 1.0) / 2.0 }
     }
 
     /// Elements around each position: how many, and the number of the first.

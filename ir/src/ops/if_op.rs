@@ -62,7 +62,13 @@ impl OpDef for If {
                     Some(crate::index::Atom::Sym(name)) => Some(Step::Bind(name.clone(), dim.clone())),
                     _ => None,
                 }));
-                steps.extend(c.nested(|c| Ok(overwrite(c, &y, t)))?.0);
+                steps.extend(
+                    c.nested(|c| {
+                        overwrite(c, &y, t);
+                        Ok(())
+                    })?
+                    .0,
+                );
             }
             c.output(place, y);
         }

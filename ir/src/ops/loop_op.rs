@@ -41,10 +41,7 @@ impl OpDef for Loop {
         let states = c.input_count().checked_sub(2 + self.captures);
         let states = states.filter(|n| self.body.outputs().len() > *n);
         let states = states.ok_or_else(|| Error::invalid("the inputs of Loop do not fit its body"))?;
-        let limit = match c.optional(0) {
-            Some(t) => Some(t.at(vec![Index::zero(); t.rank()]).cast(DType::I64)),
-            None => None,
-        };
+        let limit = c.optional(0).map(|t| t.at(vec![Index::zero(); t.rank()]).cast(DType::I64));
         let trips = limit.map(|limit| c.value("trips", &limit.like(0.0).max(&limit), None));
         // Exporters give the largest integer for no limit.
         let trips = trips.filter(|n| n.as_const().is_none_or(|n| n < i32::MAX.into()));
@@ -139,15 +136,20 @@ impl Loop {
                 if state.dtype != next.dtype || state.rank() != next.rank() {
                     return Err(Error::unsupported(format!("state {place} of a Loop changes its type or rank")));
                 }
-                for d in 0..state.rank() {
-                    if changing[place][d].is_none() && state.shape[d] != next.shape[d] {
-                        changing[place][d] = Some(c.fresh("extent"));
+                for (changing, (now, next)) in changing[place].iter_mut().zip(state.shape.iter().zip(&next.shape)) {
+                    if changing.is_none() && now != next {
+                        *changing = Some(c.fresh("extent"));
                         stable = false;
                     }
                 }
             }
             if stable {
-                return Ok(initial.iter().zip(states).zip(changing).map(|((t, s), names)| begin(c, t, s, names)).collect());
+                return Ok(initial
+                    .iter()
+                    .zip(states)
+                    .zip(changing)
+                    .map(|((t, s), names)| begin(c, t, s, names))
+                    .collect());
             }
         }
     }
@@ -200,9 +202,7 @@ fn advance(c: &mut Compute, states: &[State], next: &[T]) {
 /// Writes a value to its place on the first axis of a new buffer.
 fn stack(c: &mut Compute, t: &T, extent: Index, counter: &Name) -> T {
     let y = c.buffer(t.dtype, &[&[extent], t.shape.as_slice()].concat());
-    c.store(&y, &t.shape, StoreMode::Set, |i| {
-        ([&[Index::sym(counter.clone())], i].concat(), t.raw(i.to_vec()))
-    });
+    c.store(&y, &t.shape, StoreMode::Set, |i| ([&[Index::sym(counter.clone())], i].concat(), t.raw(i.to_vec())));
     y
 }
 

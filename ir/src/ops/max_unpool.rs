@@ -28,8 +28,7 @@ impl OpDef for MaxUnpool {
         }
         c.demand(&positions, "the positions given to MaxUnpool", &x.shape)?;
         let n = x.rank() - 2;
-        let (kernel, strides, (low, high)) =
-            (self.windows.kernel()?, self.windows.strides(n)?, self.windows.pads(n)?);
+        let (kernel, strides, (low, high)) = (self.windows.kernel()?, self.windows.strides(n)?, self.windows.pads(n)?);
         if kernel.len() != n {
             return Err(Error::invalid(format!("a kernel of rank {} on {n} spatial axes", kernel.len())));
         }

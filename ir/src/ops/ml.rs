@@ -66,7 +66,7 @@ fn probit(x: &Expr) -> Expr {
     let x = x * 2.0 - 1.0;
     let log = ((x.like(1.0) - &x) * (&x + 1.0)).math(Math::Log);
     let v = &log * 0.5 + 2.0 / (std::f64::consts::PI * 0.147);
-    let root = ((&v * &v - &log / 0.147).sqrt() - v).sqrt() * 1.41421356;
+    let root = ((&v * &v - &log / 0.147).sqrt() - v).sqrt() * std::f64::consts::SQRT_2;
     x.lt(&x.like(0.0)).select(&-root.clone(), &root)
 }
 

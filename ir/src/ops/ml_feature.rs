@@ -51,7 +51,8 @@ impl Binarizer {
 impl OpDef for Binarizer {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let x = c.input(0)?;
-        let y = c.map(x.dtype, &x.shape, |i| Expr::float(DType::F64, self.threshold).lt(&x.at(i.to_vec()).cast(DType::F64)));
+        let y = c
+            .map(x.dtype, &x.shape, |i| Expr::float(DType::F64, self.threshold).lt(&x.at(i.to_vec()).cast(DType::F64)));
         c.output(0, y);
         Ok(())
     }

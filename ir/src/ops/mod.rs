@@ -57,7 +57,6 @@ mod eye_like;
 mod features;
 mod flatten;
 mod flex_attention;
-mod forest;
 mod fused;
 mod fused_matmul;
 mod gather;

@@ -39,7 +39,11 @@ impl OpDef for NonMaxSuppression {
         let order = c.buffer(DType::I64, &[batches.clone(), classes.clone(), n.clone()]);
         c.store_where(&order, &scores.shape, StoreMode::Set, |i| {
             let to = Index::at(rank.buffer, i.to_vec());
-            (vec![InRange::extent(to.clone(), n.clone())], vec![i[0].clone(), i[1].clone(), to], Expr::index(i[2].clone()))
+            (
+                vec![InRange::extent(to.clone(), n.clone())],
+                vec![i[0].clone(), i[1].clone(), to],
+                Expr::index(i[2].clone()),
+            )
         });
         let kept = self.choose(c, &boxes, &scores, &order)?;
         let shape = [batches, classes, n];
@@ -76,7 +80,8 @@ impl NonMaxSuppression {
         let counter = c.fresh("place");
         let now = Index::sym(counter.clone());
         let (body, ()) = c.nested(|c| {
-            let which = |c: &Compute, i: &[Index], r: &Index| c.lookup(order, vec![i[0].clone(), i[1].clone(), r.clone()], &n);
+            let which =
+                |c: &Compute, i: &[Index], r: &Index| c.lookup(order, vec![i[0].clone(), i[1].clone(), r.clone()], &n);
             let i = [Index::var("i0"), Index::var("i1")];
             let (own, other) = (which(c, &i, &now), which(c, &i, &Index::var("r0")));
             let chosen = |r: &Index| kept.raw(vec![i[0].clone(), i[1].clone(), r.clone()]);

@@ -103,7 +103,8 @@ impl OpDef for Optimizer {
             return Err(Error::invalid("an optimizer needs a rate and a number of steps"));
         };
         let n = tensors.len() / groups;
-        let like = |place: usize| tensors[place].shape == tensors[place % n].shape && tensors[place].dtype == rate.dtype;
+        let like =
+            |place: usize| tensors[place].shape == tensors[place % n].shape && tensors[place].dtype == rate.dtype;
         if n == 0 || tensors.len() % groups != 0 || !rate.dtype.is_float() || count.dtype != DType::I64 {
             return Err(Error::invalid("the inputs of an optimizer come in equal groups"));
         }

@@ -138,7 +138,13 @@ impl ConvInteger {
 }
 
 /// The convolution in I32.
-fn integer_convolution(c: &mut Compute, windows: &WindowAttributes, groups: i64, x: &Operand, w: &Operand) -> Result<T> {
+fn integer_convolution(
+    c: &mut Compute,
+    windows: &WindowAttributes,
+    groups: i64,
+    x: &Operand,
+    w: &Operand,
+) -> Result<T> {
     let shape = Convolution::new(c, windows, groups, &x.t, &w.t)?;
     Ok(shape.sum(c, DType::I32, &|i| x.at(i), &|i| w.at(i)))
 }

@@ -75,7 +75,8 @@ impl OpDef for QLinear {
             inputs.push(Some(t));
         }
         let (scale, zero) = (c.input(result)?, c.optional(result + 1));
-        let first = c.input(if self.layout == Layout::ResultFirst { 2 } else { usize::from(self.layout == Layout::Where) })?;
+        let first =
+            c.input(if self.layout == Layout::ResultFirst { 2 } else { usize::from(self.layout == Layout::Where) })?;
         let dtype = zero.as_ref().map_or(first.dtype, |zero| zero.dtype);
         let built = c.delegate(&*self.inner, inputs)?.into_iter().next().flatten();
         let y = built.ok_or_else(|| Error::internal("a quantized operator has no result"))?;

@@ -234,14 +234,41 @@ pub struct MatMulBnb4 {
 }
 
 const FP4: [f64; 16] = [
-    0.0, 0.005208333333333333, 0.6666666666666666, 1.0, 0.3333333333333333, 0.5, 0.16666666666666666, 0.25, 0.0,
-    -0.005208333333333333, -0.6666666666666666, -1.0, -0.3333333333333333, -0.5, -0.16666666666666666, -0.25,
+    0.0,
+    0.005208333333333333,
+    0.6666666666666666,
+    1.0,
+    0.3333333333333333,
+    0.5,
+    0.16666666666666666,
+    0.25,
+    0.0,
+    -0.005208333333333333,
+    -0.6666666666666666,
+    -1.0,
+    -0.3333333333333333,
+    -0.5,
+    -0.16666666666666666,
+    -0.25,
 ];
 
 const NF4: [f64; 16] = [
-    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
-    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+    -1.0,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0.0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
 ];
 
 impl MatMulBnb4 {
@@ -312,8 +339,13 @@ impl OpDef for GatherBlockQuantized {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let (data, indices, scales, zeros) = (c.input(0)?, c.input(1)?, c.input(2)?, c.optional(3));
         let (gather, quantize, last) = (data.axis(self.gather)?, data.axis(self.quantize)?, data.rank() - 1);
-        if data.dtype != DType::U8 || scales.rank() != data.rank() || zeros.as_ref().is_some_and(|z| z.rank() != data.rank()) {
-            return Err(Error::unsupported("GatherBlockQuantized needs bytes, and scales and zero points of their rank"));
+        if data.dtype != DType::U8
+            || scales.rank() != data.rank()
+            || zeros.as_ref().is_some_and(|z| z.rank() != data.rank())
+        {
+            return Err(Error::unsupported(
+                "GatherBlockQuantized needs bytes, and scales and zero points of their rank",
+            ));
         }
         let fields = Index::from(8 / self.bits);
         let mut whole = data.shape.clone();

@@ -39,7 +39,14 @@ impl Random {
             let low = number("low", 0.0)?;
             (low, number("high", 1.0)? - low)
         };
-        Ok(Random { shape, dtype: dtype(node, if like { None } else { Some(DType::F32) })?, seed: seed(node)?, normal, shift, scale })
+        Ok(Random {
+            shape,
+            dtype: dtype(node, if like { None } else { Some(DType::F32) })?,
+            seed: seed(node)?,
+            normal,
+            shift,
+            scale,
+        })
     }
 }
 

@@ -79,7 +79,8 @@ impl Recurrent {
         let alphas = node.floats("activation_alpha")?.unwrap_or_default();
         let betas = node.floats("activation_beta")?.unwrap_or_default();
         let mut functions = Activation::list(&names, &alphas, &betas)?.into_iter();
-        let mut direction = |&reverse: &bool| Direction { reverse, activations: functions.by_ref().take(own.len()).collect() };
+        let mut direction =
+            |&reverse: &bool| Direction { reverse, activations: functions.by_ref().take(own.len()).collect() };
         Ok(Recurrent {
             kind,
             directions: reverse.iter().map(&mut direction).collect(),

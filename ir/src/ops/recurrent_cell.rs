@@ -1,10 +1,10 @@
 //! The equations of recurrent cells.
 
 use super::recurrent::{Cell, Kind};
+use crate::Index;
 use crate::compute::{Compute, T, compute_type};
 use crate::program::Expr;
 use crate::tile::Monoid;
-use crate::Index;
 
 impl Cell<'_> {
     /// Computes the new state from the old.
@@ -79,7 +79,9 @@ impl Cell<'_> {
         } else {
             let kept = c.map(product.dtype, &self.hidden.shape[1..], |i| reset(i) * self.old(self.hidden, i));
             let own = self.product(c, 2, 1, &|b, k| kept.at(vec![b.clone(), k.clone()]));
-            c.map(product.dtype, &self.hidden.shape[1..], |i| self.activate(1, &(self.input(2, i) + self.gate(&own, 0, i))))
+            c.map(product.dtype, &self.hidden.shape[1..], |i| {
+                self.activate(1, &(self.input(2, i) + self.gate(&own, 0, i)))
+            })
         };
         self.update(c, self.hidden, |i| {
             let z = update(i);

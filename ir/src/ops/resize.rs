@@ -165,7 +165,9 @@ impl Resize {
     /// One axis: each element is a weighted sum of a few.
     fn filtered(&self, c: &mut Compute, x: &T, axis: &Resampled, filter: Filter, dtype: DType) -> Result<T> {
         if self.weighting.antialias && axis.number().is_none() {
-            return Err(Error::unsupported("an antialiased Resize needs scales that are numbers (`--dim` fixes a dim)"));
+            return Err(Error::unsupported(
+                "an antialiased Resize needs scales that are numbers (`--dim` fixes a dim)",
+            ));
         }
         let (elements, weights) = axis.taps(c, self.coordinate, filter, self.weighting);
         let mut shape = x.shape.clone();

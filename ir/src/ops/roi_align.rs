@@ -68,9 +68,9 @@ impl RoiAlign {
         let real = |i: &Index| Expr::index(i.clone()).cast(DType::F64);
         let position = |i: &[Index]| {
             let (start, length) = self.region(regions, &i[0], axis);
-            let count = counts.as_ref().map_or(Expr::float(DType::F64, self.samples as f64), |t| {
-                t.at(vec![i[0].clone()]).cast(DType::F64)
-            });
+            let count = counts
+                .as_ref()
+                .map_or(Expr::float(DType::F64, self.samples as f64), |t| t.at(vec![i[0].clone()]).cast(DType::F64));
             (real(&i[1]) + (real(&i[2]) + 0.5) / count) * (length / self.bins[axis] as f64) + start
         };
         let clamped = |i: &[Index]| {
@@ -101,7 +101,9 @@ impl OpDef for RoiAlign {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let (x, regions, batches) = (c.input(0)?, c.input(1)?, c.input(2)?);
         if x.rank() != 4 || regions.rank() != 2 || batches.rank() != 1 {
-            return Err(Error::invalid("RoiAlign needs images of rank 4, regions of rank 2 and batch indices of rank 1"));
+            return Err(Error::invalid(
+                "RoiAlign needs images of rank 4, regions of rank 2 and batch indices of rank 1",
+            ));
         }
         c.same_dim(&regions.shape[1], &4.into())?;
         c.same_dim(&regions.shape[0], &batches.shape[0])?;

@@ -50,10 +50,7 @@ impl Scan {
         let list = |name: &str| Ok(node.ints(name)?.unwrap_or_default());
         let scanned = usize::try_from(node.int("num_scan_inputs", 0)?).ok().filter(|n| *n > 0);
         let (inputs, outputs) = if batched {
-            (
-                Sides { axes: vec![], reversed: list("directions")? },
-                Sides { axes: vec![], reversed: vec![] },
-            )
+            (Sides { axes: vec![], reversed: list("directions")? }, Sides { axes: vec![], reversed: vec![] })
         } else {
             (
                 Sides { axes: list("scan_input_axes")?, reversed: list("scan_input_directions")? },
@@ -143,7 +140,11 @@ impl Scan {
         })?;
         let mut results = nest.state.clone();
         if let Some((name, extent)) = &nest.batch {
-            results = nest.state.iter().map(|t| c.buffer(t.dtype, &[&[extent.clone()], t.shape.as_slice()].concat())).collect();
+            results = nest
+                .state
+                .iter()
+                .map(|t| c.buffer(t.dtype, &[&[extent.clone()], t.shape.as_slice()].concat()))
+                .collect();
             steps.extend(
                 c.nested(|c| {
                     for (all, state) in results.iter().zip(&nest.state) {
@@ -153,7 +154,13 @@ impl Scan {
                 })?
                 .0,
             );
-            steps = vec![Step::Loop { counter: name.clone(), trips: extent.clone(), condition: None, ran: None, body: steps }];
+            steps = vec![Step::Loop {
+                counter: name.clone(),
+                trips: extent.clone(),
+                condition: None,
+                ran: None,
+                body: steps,
+            }];
         }
         steps.into_iter().for_each(|step| c.step(step));
         results.into_iter().chain(stacks).enumerate().for_each(|(place, t)| c.output(place, t));

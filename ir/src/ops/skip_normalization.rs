@@ -25,8 +25,7 @@ impl SkipNormalization {
 impl OpDef for SkipNormalization {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let (x, skip, scale) = (c.input(0)?, c.input(1)?, c.input(2)?);
-        let (shift, bias) =
-            if self.simplified { (None, c.optional(3)) } else { (c.optional(3), c.optional(4)) };
+        let (shift, bias) = if self.simplified { (None, c.optional(3)) } else { (c.optional(3), c.optional(4)) };
         let last = x.axis(-1)?;
         for other in [Some(&skip), Some(&scale), shift.as_ref(), bias.as_ref()].into_iter().flatten() {
             if other.rank() > x.rank() {

@@ -61,7 +61,8 @@ impl OpDef for Slice {
             let extent = &x.shape[axis];
             let start = position(&starts, place, extent, step);
             let end = position(&ends, place, extent, step);
-            let (distance, stride) = if step > 0 { (&end - &start, step) } else { (&start - &end, step.saturating_neg()) };
+            let (distance, stride) =
+                if step > 0 { (&end - &start, step) } else { (&start - &end, step.saturating_neg()) };
             let stride = start.like(stride as f64);
             let count = start.like(0.0).max(&((distance + (&stride - &start.like(1.0))) / stride));
             let high = extent.as_const();

@@ -135,9 +135,9 @@ impl Svm {
         for (i, j) in pairs(per_class.len()) {
             let mut row = vec![0.0; total];
             for (class, other) in [(i, j - 1), (j, i)] {
-                for place in start[class]..start[class] + per_class[class] {
-                    row[place] = *self.coefficients.get(other * total + place)?;
-                }
+                let own = start[class]..start[class] + per_class[class];
+                let from = other * total;
+                row[own.clone()].copy_from_slice(self.coefficients.get(from + own.start..from + own.end)?);
             }
             weights.extend(row);
         }
@@ -233,14 +233,7 @@ fn votes(c: &mut Compute, scores: &T, pairs: &[(usize, usize)], classes: usize) 
 }
 
 /// `[row, i, j]`: the probability of `i` against `j`, by Platt's sigmoid; 0 where they are the same.
-fn pairwise(
-    c: &mut Compute,
-    scores: &T,
-    pairs: &[(usize, usize)],
-    classes: usize,
-    a: &[f64],
-    b: &[f64],
-) -> Result<T> {
+fn pairwise(c: &mut Compute, scores: &T, pairs: &[(usize, usize)], classes: usize, a: &[f64], b: &[f64]) -> Result<T> {
     let (a, b) = (numbers(c, DType::F32, &[pairs.len()], a)?, numbers(c, DType::F32, &[pairs.len()], b)?);
     let k = Index::from(classes as i64);
     let all = c.buffer(DType::F32, &[scores.shape[0].clone(), k.clone(), k]);

@@ -32,7 +32,8 @@ impl OpDef for TensorScatter {
             c.same_dim(&cache.shape[d], &update.shape[d])?;
         }
         let y = scatter(c, &cache, &update, &update.shape, None, |c, i| {
-            let start = starts.as_ref().map_or_else(Index::zero, |t| c.lookup(t, vec![i[0].clone()], &cache.shape[axis]));
+            let start =
+                starts.as_ref().map_or_else(Index::zero, |t| c.lookup(t, vec![i[0].clone()], &cache.shape[axis]));
             let mut target = i.to_vec();
             // In linear mode nothing reaches beyond the end, so that both modes are one.
             target[axis] = (start + i[axis].clone()).rem(&cache.shape[axis]);

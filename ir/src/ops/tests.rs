@@ -130,7 +130,10 @@ fn movements_keep_what_is_known() {
     let matrix = b.ints(&[1, 3]);
     let row = b.op("Reshape", &[dims, matrix]);
     let column = b.op("Transpose", &[row]);
-    assert_eq!((b.shape(column), b.known(column)), (vec!["3".into(), "1".into()], vec!["B".into(), "S".into(), "384".into()]));
+    assert_eq!(
+        (b.shape(column), b.known(column)),
+        (vec!["3".into(), "1".into()], vec!["B".into(), "S".into(), "384".into()])
+    );
     let flat = b.op("Squeeze", &[column]);
     assert_eq!(b.known(flat), ["B", "S", "384"]);
     let three = b.ints(&[3]);

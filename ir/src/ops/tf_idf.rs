@@ -31,7 +31,8 @@ impl TfIdfVectorizer {
         for (place, &start) in starts.iter().enumerate() {
             let size = place + 1;
             let end = starts.get(size).copied().unwrap_or(pool.len() as i64);
-            let (start, end) = (usize::try_from(start).map_err(|_| wrong())?, usize::try_from(end).map_err(|_| wrong())?);
+            let (start, end) =
+                (usize::try_from(start).map_err(|_| wrong())?, usize::try_from(end).map_err(|_| wrong())?);
             let own = pool.get(start..end).filter(|own| own.len() % size == 0).ok_or_else(wrong)?;
             let columns = indices.get(next..next + own.len() / size).ok_or_else(wrong)?;
             next += columns.len();

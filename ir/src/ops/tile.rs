@@ -35,7 +35,8 @@ impl OpDef for Tile {
         }
         let shape: Vec<Index> = x.shape.iter().zip(&repeats).map(|(dim, repeat)| dim * repeat).collect();
         let y = c.gather(&x, &shape, |_, i| {
-            let wrap = |((i, dim), repeat): ((&Index, &Index), &Index)| if repeat.is(1) { i.clone() } else { i.rem(dim) };
+            let wrap =
+                |((i, dim), repeat): ((&Index, &Index), &Index)| if repeat.is(1) { i.clone() } else { i.rem(dim) };
             i.iter().zip(&x.shape).zip(&repeats).map(wrap).collect()
         });
         c.output(0, y);

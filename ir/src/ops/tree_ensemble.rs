@@ -47,7 +47,10 @@ impl TreeEnsemble {
             sets: sets(&modes, node.tensor("membership_values")?),
             splits: tensor("nodes_splits")?,
             features: ints("nodes_featureids")?,
-            children: [child("nodes_falsenodeids", "nodes_falseleafs")?, child("nodes_truenodeids", "nodes_trueleafs")?],
+            children: [
+                child("nodes_falsenodeids", "nodes_falseleafs")?,
+                child("nodes_truenodeids", "nodes_trueleafs")?,
+            ],
             missing: node.ints("nodes_missing_value_tracks_true")?.unwrap_or_else(|| vec![0; modes.len()]),
             roots: ints("tree_roots")?,
             targets: ints("leaf_targetids")?,
@@ -63,7 +66,13 @@ impl TreeEnsemble {
 
     fn check(&self) -> Result<()> {
         let (nodes, leaves) = (self.modes.len(), self.targets.len());
-        let lengths = [self.splits.len(), self.features.len(), self.children[0].len(), self.children[1].len(), self.missing.len()];
+        let lengths = [
+            self.splits.len(),
+            self.features.len(),
+            self.children[0].len(),
+            self.children[1].len(),
+            self.missing.len(),
+        ];
         let place = |&n: &i64| if n < 0 { ((-1 - n) as usize) < leaves } else { (n as usize) < nodes };
         let known = |&mode: &i64| (0..=MEMBER).contains(&mode);
         let fits = lengths.iter().all(|&n| n == nodes)
@@ -77,7 +86,9 @@ impl TreeEnsemble {
             return Err(Error::invalid("the attributes of TreeEnsemble contradict each other"));
         }
         if !(0..=2).contains(&self.transform) || !(0..=3).contains(&self.aggregate) {
-            return Err(Error::unsupported("this post_transform or aggregate_function of TreeEnsemble is not supported"));
+            return Err(Error::unsupported(
+                "this post_transform or aggregate_function of TreeEnsemble is not supported",
+            ));
         }
         Ok(())
     }
@@ -100,7 +111,8 @@ impl TreeEnsemble {
 
 /// Members of sets stand one after the other, each set ended by NaN.
 fn sets(modes: &[i64], values: Option<Tensor>) -> Vec<Vec<f64>> {
-    let mut values = values.iter().flat_map(|t| t.scalars().map(Scalar::float).collect::<Vec<_>>()).collect::<Vec<_>>().into_iter();
+    let mut values =
+        values.iter().flat_map(|t| t.scalars().map(Scalar::float).collect::<Vec<_>>()).collect::<Vec<_>>().into_iter();
     let mut set = |mode: &i64| match *mode {
         MEMBER => values.by_ref().take_while(|value| !value.is_nan()).collect(),
         _ => vec![],

@@ -27,8 +27,11 @@ impl OpDef for Trilu {
         let (rows, columns) = (x.shape[rank - 2].clone(), x.shape[rank - 1].clone());
         let y = c.map(x.dtype, &x.shape, |i| {
             let index = i[rank - 1].clone() - i[rank - 2].clone();
-            let kept =
-                if self.upper { InRange { index, low: k, high: columns } } else { InRange { index, low: -rows, high: k + 1 } };
+            let kept = if self.upper {
+                InRange { index, low: k, high: columns }
+            } else {
+                InRange { index, low: -rows, high: k + 1 }
+            };
             x.raw(i.to_vec()).guard(vec![kept], Scalar::Int(0))
         });
         c.output(0, y);

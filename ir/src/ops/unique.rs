@@ -52,7 +52,10 @@ impl OpDef for Unique {
         let first_only = |i: &Index| {
             let place = Index::at(first.buffer, vec![i.clone()]);
             let to = Index::at(inverse.buffer, vec![i.clone()]);
-            let tests = vec![InRange { index: place, low: i.clone(), high: i.clone() + 1 }, InRange::extent(to.clone(), total.clone())];
+            let tests = vec![
+                InRange { index: place, low: i.clone(), high: i.clone() + 1 },
+                InRange::extent(to.clone(), total.clone()),
+            ];
             (tests, to)
         };
         c.store_where(&distinct, &x.shape, StoreMode::Set, |i| {

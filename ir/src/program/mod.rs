@@ -213,7 +213,7 @@ impl Kernel {
                 }
                 expr.visit_indices(&mut |index| lookups(index, &mut buffers));
             });
-            for store in &stage.store {
+            if let Some(store) = &stage.store {
                 store.index.iter().for_each(|index| lookups(index, &mut buffers));
                 if let StoreMode::Combine(_) = store.mode {
                     buffers.push(store.buffer);

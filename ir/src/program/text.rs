@@ -97,9 +97,10 @@ pub(super) fn each_index(steps: &[Step], visit: &mut dyn FnMut(&Index)) {
                     stage.value.visit(&mut |node| node.visit_indices(visit));
                     if let Some(store) = &stage.store {
                         store.index.iter().for_each(&mut *visit);
-                        store.only.iter().for_each(|test| {
-                            [&test.index, &test.low, &test.high].into_iter().for_each(&mut *visit)
-                        });
+                        store
+                            .only
+                            .iter()
+                            .for_each(|test| [&test.index, &test.low, &test.high].into_iter().for_each(&mut *visit));
                     }
                 }
             }

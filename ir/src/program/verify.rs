@@ -153,7 +153,8 @@ impl<'a> Verifier<'a> {
         if nest.len() != nest_len(stage) || !nest.is_subset(names) {
             return Err(Error::internal("its axes are not distinct axes of the kernel"));
         }
-        let mut walk = Walk { verifier: self, kernel, number, nest: &nest, kernel_name: &kernel.name, seen: HashSet::new() };
+        let mut walk =
+            Walk { verifier: self, kernel, number, nest: &nest, kernel_name: &kernel.name, seen: HashSet::new() };
         walk.expr(&stage.value, facts)?;
         let Some(store) = &stage.store else { return Ok(()) };
         let buffer = self.buffer(store.buffer)?;
@@ -179,7 +180,8 @@ impl<'a> Verifier<'a> {
             let inside = facts.within(i, extent) || facts.proves(i) && facts.proves(&(extent.clone() - i.clone() - 1));
             if !inside {
                 let place = format!("dim {dim} of @{buffer}");
-                self.warnings.push(format!("kernel `{kernel}`: {what} of {place} at `{i}` is not proven below {extent}"));
+                self.warnings
+                    .push(format!("kernel `{kernel}`: {what} of {place} at `{i}` is not proven below {extent}"));
             }
         }
     }
@@ -370,10 +372,8 @@ program net {
     fn what_is_not_proven_is_a_warning() {
         let text = SOFTMAX.replace("exp(@0[%o0, %c0] - %0) / %1", "@0[%o0, %c0 + 1]");
         assert_eq!(verify(&parse(&text)).unwrap().len(), 1);
-        let guarded = SOFTMAX.replace(
-            "exp(@0[%o0, %c0] - %0) / %1",
-            "guard(@0[%o0, %c0 + 1] else 0.0 | %c0 + 1 in 0..8)",
-        );
+        let guarded =
+            SOFTMAX.replace("exp(@0[%o0, %c0] - %0) / %1", "guard(@0[%o0, %c0 + 1] else 0.0 | %c0 + 1 in 0..8)");
         assert_eq!(verify(&parse(&guarded)).unwrap(), Vec::<String>::new());
     }
 }

@@ -51,12 +51,14 @@ fn join_stages(kernel: &mut Kernel) {
         let value = stage.value.clone();
         let trivial = tree_size(&value) <= 2;
         let Some(reader) = uses.iter().position(|n| *n > 0) else { continue };
-        let once = uses.iter().sum::<usize>() == 1 && tree_size(&kernel.stages[reader].value) + tree_size(&value) < SIZE;
+        let once =
+            uses.iter().sum::<usize>() == 1 && tree_size(&kernel.stages[reader].value) + tree_size(&value) < SIZE;
         if !once && !trivial {
             continue;
         }
         for later in &mut kernel.stages[reader..] {
-            later.value = replace_stages(&later.value, &|n, node| if n == number { value.clone() } else { node.clone() });
+            later.value =
+                replace_stages(&later.value, &|n, node| if n == number { value.clone() } else { node.clone() });
         }
     }
     drop_stages(kernel);

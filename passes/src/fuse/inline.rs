@@ -113,7 +113,8 @@ pub fn inline(work: &mut Work, place: Place, report: &mut Report) -> bool {
     let simple = is_affine(&producer.value);
     let ok = few && (all || simple && producer.class == Class::View) || numbers;
     if !ok || (producer.class != Class::View || !simple) && belongs_to_fold(work, place) {
-        let reason = if few { "the producer is kept for another consumer" } else { "it would be computed again too often" };
+        let reason =
+            if few { "the producer is kept for another consumer" } else { "it would be computed again too often" };
         accepted.iter().for_each(|reader| refuse(work, report, *reader, place, reason));
         return false;
     }
@@ -223,7 +224,9 @@ fn replace_lookups(index: &Index, producer: &Pointwise, facts: &Facts) -> Index 
 pub fn belongs_to_fold(work: &Work, place: Place) -> bool {
     let Some(kernel) = work.kernel(place) else { return false };
     reads(kernel).into_iter().any(|buffer| {
-        let Some(from) = work.whole_writer(buffer).filter(|from| fits(work, *from, place, buffer)) else { return false };
+        let Some(from) = work.whole_writer(buffer).filter(|from| fits(work, *from, place, buffer)) else {
+            return false;
+        };
         let folds = work.kernel(from).is_some_and(|k| k.stages.iter().any(|s| s.reduce.is_some()));
         folds || belongs_to_fold(work, from)
     })

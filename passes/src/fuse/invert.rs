@@ -163,7 +163,8 @@ mod tests {
     fn splits_become_divisions_and_merges_products() {
         let split = inverse(&["%a", "32*%h + %d"], &[("a", "S"), ("h", "12"), ("d", "32")], &["S", "384"]);
         assert_eq!(split.unwrap(), ["%0", "floordiv(%1, 32)", "mod(%1, 32)"]);
-        let merge = inverse(&["floordiv(%k, 32)", "%s", "mod(%k, 32)"], &[("s", "S"), ("k", "384")], &["12", "S", "32"]);
+        let merge =
+            inverse(&["floordiv(%k, 32)", "%s", "mod(%k, 32)"], &[("s", "S"), ("k", "384")], &["12", "S", "32"]);
         assert_eq!(merge.unwrap(), ["%1", "32*%0 + %2"]);
         let symbolic = inverse(&["floordiv(%m, S)", "mod(%m, S)"], &[("m", "B*S")], &["B", "S"]);
         assert_eq!(symbolic.unwrap(), ["%0*S + %1"]);

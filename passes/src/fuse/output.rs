@@ -44,7 +44,8 @@ fn alias_in(
     for (place, step) in steps.iter().enumerate() {
         let Step::Kernel(kernel) = step else { continue };
         let Some((from, to)) = copy(program, kernel) else { continue };
-        let free = !fixed.contains(&from) && !names.contains_key(&from) && !names.values().any(|b| *b == to || *b == from);
+        let free =
+            !fixed.contains(&from) && !names.contains_key(&from) && !names.values().any(|b| *b == to || *b == from);
         if free && !names.contains_key(&to) && indistinct(&touches, place, from, to, total) {
             names.insert(from, to);
             dropped.insert(place);
@@ -133,7 +134,8 @@ fn copy(program: &Program, kernel: &Kernel) -> Option<(u32, u32)> {
     let same = from.dtype == to.dtype && from.shape == to.shape;
     let zero = |i: &Index, extent: &Index| extent.is(1) && (i.is(0) || i.as_var().is_some());
     let in_place = index.iter().zip(&store.index).zip(&from.shape).all(|((a, b), extent)| {
-        a == b && a.as_var().is_some_and(|axis| kernel.extent(axis) == Some(extent)) || zero(a, extent) && zero(b, extent)
+        a == b && a.as_var().is_some_and(|axis| kernel.extent(axis) == Some(extent))
+            || zero(a, extent) && zero(b, extent)
     });
     (same && in_place && store.mode == StoreMode::Set && store.only.is_empty()).then_some((*buffer, store.buffer))
 }

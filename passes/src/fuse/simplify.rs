@@ -150,7 +150,9 @@ pub fn simplify_expr(expr: &Expr, facts: &Facts, buffers: &[Buffer]) -> Expr {
             None if a == b => a.clone(),
             None => node,
         },
-        ExprKind::Math(Math::Pow, operands) => power(&operands[0], &operands[1]).unwrap_or_else(|| fold(node.clone(), facts)),
+        ExprKind::Math(Math::Pow, operands) => {
+            power(&operands[0], &operands[1]).unwrap_or_else(|| fold(node.clone(), facts))
+        }
         ExprKind::Unary(..) | ExprKind::Math(..) => fold(node, facts),
         _ => node,
     })

@@ -174,7 +174,8 @@ impl Work {
     pub fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();
         for (block, content) in self.blocks.iter().enumerate() {
-            let kernel = |(slot, item): (usize, &Item)| matches!(item, Item::Kernel(_)).then_some(Place { block, slot });
+            let kernel =
+                |(slot, item): (usize, &Item)| matches!(item, Item::Kernel(_)).then_some(Place { block, slot });
             places.extend(content.items.iter().enumerate().filter_map(kernel));
         }
         places

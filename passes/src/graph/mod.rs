@@ -5,6 +5,7 @@
 
 mod cse;
 mod dce;
+mod direct;
 mod fold;
 mod merge;
 mod simplify;

@@ -32,8 +32,7 @@ impl Model {
             *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             ((*seed >> 40) as f64 / (1u64 << 24) as f64 - 0.5) * 2.0
         };
-        let scalars: Vec<Scalar> =
-            (0..shape.iter().product()).map(|_| Scalar::Float(next(&mut self.seed))).collect();
+        let scalars: Vec<Scalar> = (0..shape.iter().product()).map(|_| Scalar::Float(next(&mut self.seed))).collect();
         Tensor::from_scalars(DType::F32, shape.to_vec(), &scalars).unwrap()
     }
 

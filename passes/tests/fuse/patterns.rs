@@ -70,7 +70,7 @@ fn rms_normalization_is_one_kernel() {
 }
 
 fn gelu(m: &mut Model, x: mlc_ir::graph::Value) -> mlc_ir::graph::Value {
-    let (root, one, half) = (m.scalar(1.41421354), m.scalar(1.0), m.scalar(0.5));
+    let (root, one, half) = (m.scalar(std::f32::consts::SQRT_2), m.scalar(1.0), m.scalar(0.5));
     let scaled = m.op("Div", &[x, root]);
     let erf = m.op("Erf", &[scaled]);
     let shifted = m.op("Add", &[erf, one]);
@@ -168,7 +168,8 @@ fn attention_is_seven_kernels_and_no_view() {
             m.op("Add", &[y, b])
         };
         let (q, k, v) = (project(&mut m, x), project(&mut m, x), project(&mut m, x));
-        let (q, k, v) = (heads(&mut m, q, &[0, 2, 1, 3]), heads(&mut m, k, &[0, 2, 3, 1]), heads(&mut m, v, &[0, 2, 1, 3]));
+        let (q, k, v) =
+            (heads(&mut m, q, &[0, 2, 1, 3]), heads(&mut m, k, &[0, 2, 3, 1]), heads(&mut m, v, &[0, 2, 1, 3]));
         let scores = m.op("MatMul", &[q, k]);
         let scale = m.scalar(2.0);
         let scores = m.op("Div", &[scores, scale]);

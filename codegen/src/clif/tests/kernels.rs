@@ -91,3 +91,78 @@ fn gemm_blocks() {
         }
     }
 }
+
+#[test]
+fn lookups_and_branches() {
+    let text = "tile gather indexed (@0 x: f32[9, n] input, @1 at: i32[6] input, @2 y: f32[6, n] output,
+        @3 s: f32[2, 8] scratch) symbols n tasks %t: 6 {
+          cell %c: f32 = 0.0
+          loop serial %i in 0..n {
+            if 2 <= %i < n - 1 and 0 <= %t < 5 {
+              %a = load f32 @0[at(@1, %t), %i]
+              store f32 @3[1, mod(%i, 8)], %a
+              set %c = %a
+            } else {
+              store f32 @3[1, mod(%i, 8)], -1.0
+              set %c = 3.0
+            }
+            %b = load f32 @3[1, mod(%i, 8)]
+            %d = add f32 %b, %c
+            store f32 @2[%t, %i], %d
+          }
+        }";
+    let rows: Vec<i32> = vec![8, 0, 3, 3, 1, 100];
+    for n in [0, 1, 5, 20] {
+        let buffers = [Buffer::of(&numbers(9 * n)), Buffer::of(&rows), Buffer::empty(24 * n)];
+        agree(&tile(text), &buffers, &[n as i64]);
+    }
+}
+
+#[test]
+fn index_arithmetic() {
+    let terms = [
+        "floordiv(%i - 9, 7)",
+        "mod(%i - 9, 7)",
+        "floordiv(%i - 9, 8)",
+        "mod(%i - 9, 8)",
+        "floordiv(%t*n - %i, n)",
+        "mod(%t*n - 5*%i, n)",
+        "min(%i, n - %t) + max(-%i, 3*%t - n*n)",
+        "n*n*%t - %i*%t*n + 3",
+        "floordiv(%i*n, 1000003)",
+        "floordiv(%t*9223372036854775, 3)",
+    ];
+    for term in terms {
+        let text = format!(
+            "tile index indexed (@0 y: i64[3, 20] output) symbols n tasks %t: 3 {{
+               loop serial %i in 2..20 step 3 {{
+                 %a = index i64 {term}
+                 store i64 @0[%t, %i], %a
+               }}
+             }}"
+        );
+        for n in [1, 7, 1000] {
+            agree(&tile(&text), &[Buffer::empty(480)], &[n]);
+        }
+    }
+}
+
+#[test]
+fn functions_in_a_kernel_compile_everywhere() {
+    for function in mlc_ir::tile::Math::ALL {
+        for ty in ["f32", "f32x4", "f64", "f64x4"] {
+            let args = if function.arity() == 2 { "%a, 0.5" } else { "%a" };
+            let (dtype, lanes) = ty.split_once('x').unwrap_or((ty, "1"));
+            let text = format!(
+                "tile f indexed (@0 x: {dtype}[{lanes}] input, @1 y: {dtype}[{lanes}] output) tasks %t: 1 {{
+                   %a = load {ty} @0[0]
+                   %r = math {ty} {} ({args})
+                   store {ty} @1[0], %r
+                 }}",
+                function.name()
+            );
+            let linear = crate::linear::linearize(&tile(&text), &mlc_ir::Facts::default()).unwrap();
+            super::compiles_everywhere(&linear);
+        }
+    }
+}

@@ -7,80 +7,27 @@ use mlc_ir::tile::{Binary, Compare, Monoid, Unary};
 
 const LANES: [usize; 5] = [1, 2, 4, 8, 16];
 
+/// Edge values of floats.
+#[rustfmt::skip]
+const FLOATS: [f64; 39] = [
+    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -1.5, 2.5, 0.49999997, 3.7, -3.7, 8388607.5, -8388608.5, 65519.9,
+    65520.0, 1e-8, -6e-8, 127.5, 128.0, 255.0, 256.5, -128.5, 32767.9, 2147483648.0, -2147483649.0, 4294967295.0,
+    9.3e18, -9.3e18, 1.9e19, 1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40, 5.96e-8, 3.3895e38, 2049.0,
+    257.0,
+];
+
+/// Edge values of ints, wrapped where they do not fit.
+#[rustfmt::skip]
+const INTS: [i64; 25] = [
+    0, 1, -1, 2, -2, 3, 7, -7, 127, 128, -128, 255, 256, 32767, -32768, 65535, 16777217, 2147483647,
+    -2147483648, 4294967295, 9007199254740993, i64::MAX, i64::MIN, 100, -100,
+];
+
 /// Bytes of the edge values of a type, as many as asked for.
 fn edges(dtype: DType, count: usize, turn: usize) -> Vec<u8> {
-    let floats = [
-        0.0,
-        -0.0,
-        1.0,
-        -1.0,
-        0.5,
-        -0.5,
-        1.5,
-        -1.5,
-        2.5,
-        0.49999997,
-        3.7,
-        -3.7,
-        8388607.5,
-        -8388608.5,
-        65519.9,
-        65520.0,
-        1e-8,
-        -6e-8,
-        127.5,
-        128.0,
-        255.0,
-        256.5,
-        -128.5,
-        32767.9,
-        2147483648.0,
-        -2147483649.0,
-        4294967295.0,
-        9.3e18,
-        -9.3e18,
-        1.9e19,
-        1e300,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-        1e-40,
-        5.96e-8,
-       
-        3.3895e38,
-        2049.0,
-        257.0,
-    ];
-    let ints = [
-        0,
-        1,
-        -1,
-        2,
-        -2,
-        3,
-        7,
-        -7,
-        127,
-        128,
-        -128,
-        255,
-        256,
-        32767,
-        -32768,
-        65535,
-        16777217,
-        i64::from(i32::MAX),
-        i64::from(i32::MIN),
-        4294967295,
-        9007199254740993,
-        i64::MAX,
-        i64::MIN,
-        100,
-        -100,
-    ];
     // Odd strides through lists of coprime length meet all pairs.
-    let float = |i: usize| floats[(i * turn + i / floats.len() * (turn - 1)) % floats.len()];
-    let int = |i: usize| ints[(i * turn + i / ints.len() * (turn - 1)) % ints.len()];
+    let float = |i: usize| FLOATS[(i * turn + i / FLOATS.len() * (turn - 1)) % FLOATS.len()];
+    let int = |i: usize| INTS[(i * turn + i / INTS.len() * (turn - 1)) % INTS.len()];
     let element = |i: usize| -> Vec<u8> {
         match dtype {
             DType::F64 => float(i).to_le_bytes().to_vec(),
@@ -193,7 +140,8 @@ fn conversions() {
 #[test]
 fn doubles_round_once_to_halves() {
     let tie = 1.0 + 2f64.powi(-11);
-    let x = [tie, tie * (1.0 + f64::EPSILON), tie + 2f64.powi(-30), 65519.999, -2f64.powi(-25), 2f64.powi(-25) * 1.0000001];
+    let x =
+        [tie, tie * (1.0 + f64::EPSILON), tie + 2f64.powi(-30), 65519.999, -2f64.powi(-25), 2f64.powi(-25) * 1.0000001];
     let expected: [u16; 6] = [0x3c00, 0x3c01, 0x3c01, 0x7bff, 0x8000, 1];
     let text = "tile half linear (@0 a: f64[6] input, @1 y: f16[6] output) tasks %t: 6 {
         cursor %p = @0 + 8*%t

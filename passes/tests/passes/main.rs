@@ -1,0 +1,4 @@
+//! The passes over graphs, and the runner.
+
+mod rewrites;
+mod run;
