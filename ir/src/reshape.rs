@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(map(&flat, &split), "%i0, %i1, 32*%i2 + %i3");
         assert_eq!(map(&split, &flat), "%i0, %i1, floordiv(%i2, 32), mod(%i2, 32)");
         assert_eq!(map(&[b.clone(), s.clone()], &[b.clone() * s.clone()]), "floordiv(%i0, S), mod(%i0, S)");
-        assert_eq!(map(&[b.clone() * s.clone()], &[b, s]), "S*%i0 + %i1");
+        assert_eq!(map(&[b.clone() * s.clone()], &[b, s]), "%i0*S + %i1");
     }
 }

@@ -350,7 +350,7 @@ program net {
     fn faults_are_found() {
         let faults = [
             ("@0[%o0, %c0] - %0)\n", "@0[%o0, %o0, %c0] - %0)\n", "rank"),
-            ("max[%c0] @0[%o0, %c0]", "max[%c0] @2[%o0, %c0]", "before it is written"),
+            ("max[%c0] @0[%o0, %c0]", "max[%c0] f32(@2[%o0, %c0])", "before it is written"),
             ("outputs @2", "outputs @1, @2", ""),
             ("%1 [%o0] =", "%1 [] =", "no axis of its nest"),
             ("/ %1", "/ f32(true) + 1.0", ""),

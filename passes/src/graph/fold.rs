@@ -2,7 +2,6 @@
 //!
 //! A result much larger than its inputs stays an operator, since it would only make the artifact larger.
 
-use super::direct::{Direct, direct};
 use super::is_random;
 use mlc_ir::graph::{Fact, Graph, NodeId, NodeKind, Value};
 use mlc_ir::onnx::{Attribute, OnnxNode};
@@ -14,7 +13,7 @@ const GROWTH: usize = 4;
 /// and so many more.
 const SPARE: usize = 1 << 16;
 /// Scalar operations that may be spent on one node.
-const WORK: i64 = 1 << 24;
+const WORK: i64 = 1 << 26;
 
 /// Replaces values that are known by constants.
 pub(super) fn fold(graph: &mut Graph) -> Result<usize> {
@@ -73,13 +72,6 @@ fn computed(graph: &Graph, id: NodeId, onnx: &OnnxNode, name: &str) -> Option<Ve
     let made = graph.node(id).outputs.iter().map(bytes).sum::<Option<usize>>()?;
     if made > GROWTH * given + SPARE {
         return None;
-    }
-    if let ([fact], true) = (graph.node(id).outputs.as_slice(), made > SPARE) {
-        match direct(onnx, &tensors, fact.dtype, &extents(fact)?) {
-            Direct::Is(tensor) => return Some(vec![tensor]),
-            Direct::Leave => return None,
-            Direct::Unknown => {}
-        }
     }
     let mut single = Graph::new(name);
     let mut constant = |tensor: Option<&Tensor>| tensor.map(|tensor| single.add_constant("constant", tensor.clone()));

@@ -5,7 +5,6 @@
 
 mod cse;
 mod dce;
-mod direct;
 mod fold;
 mod merge;
 mod simplify;
