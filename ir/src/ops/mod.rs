@@ -57,6 +57,7 @@ mod eye_like;
 mod features;
 mod flatten;
 mod flex_attention;
+mod forest;
 mod fused;
 mod fused_matmul;
 mod gather;

@@ -1,221 +1,250 @@
 use super::OpDef;
-use super::activation::sigmoid;
-use super::body::overwrite;
-use super::softmax::softmax;
-use crate::compute::{Compute, T, compute_type};
+use super::forest::{Forest, Node, Test};
+use super::ml::{Post, classes, feature_type, first_maximum, floats, labels, numbers, rows};
+use crate::compute::{Compute, T};
 use crate::onnx::OnnxNode;
-use crate::program::{Expr, Step};
-use crate::tile::{Compare, Monoid};
-use crate::{DType, Error, Index, Result, Scalar, Tensor};
+use crate::program::Expr;
+use crate::tile::Monoid;
+use crate::{DType, Error, Index, Result, Tensor};
+use std::collections::HashMap;
 
-/// Decision trees, whose leaves are added up (averaged, or the least or largest taken) for each target (`ai.onnx.ml`
-/// `TreeEnsemble`, since version 5).
+/// Trees of tests whose leaves hold weights, folded over all trees (ONNX ML `TreeEnsemble`, and before it
+/// `TreeEnsembleRegressor` and `TreeEnsembleClassifier`, which gives the best class first).
 ///
-/// A node compares a feature with its split in one of six ways, or asks whether it is in a set. NaN goes where
-/// `nodes_missing_value_tracks_true` says.
+/// NaN passes where `nodes_missing_value_tracks_true` says so. Base values are added last.
 #[derive(Debug)]
 pub struct TreeEnsemble {
-    modes: Vec<i64>,
-    splits: Tensor,
-    features: Vec<i64>,
-    /// Where to go, false then true: a node, or `-1 - leaf`.
-    children: [Vec<i64>; 2],
-    missing: Vec<i64>,
-    /// The members of each node's set.
-    sets: Vec<Vec<f64>>,
-    roots: Vec<i64>,
-    targets: Vec<i64>,
-    weights: Tensor,
-    count: i64,
-    aggregate: i64,
-    transform: i64,
+    forest: Forest,
+    targets: usize,
+    /// Node, target and weight of each leaf.
+    weights: Vec<(usize, usize, f64)>,
+    base: Vec<f64>,
+    aggregate: Aggregate,
+    post: Post,
+    /// Of a classifier.
+    classes: Option<Vec<i64>>,
 }
 
-const MEMBER: i64 = 6;
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Aggregate {
+    Average,
+    Sum,
+    Min,
+    Max,
+}
+
+fn wrong(what: &str) -> Error {
+    Error::invalid(format!("the trees have wrong {what}"))
+}
+
+/// A list of floats, given as such or as a tensor.
+fn values(node: &OnnxNode, name: &str) -> Result<Vec<f64>> {
+    match node.tensor(&format!("{name}_as_tensor"))? {
+        Some(tensor) => Ok(elements(&tensor)),
+        None => floats(node, name),
+    }
+}
+
+fn elements(tensor: &Tensor) -> Vec<f64> {
+    tensor.scalars().map(|scalar| scalar.float()).collect()
+}
 
 impl TreeEnsemble {
     pub(super) fn parse(node: &OnnxNode) -> Result<TreeEnsemble> {
-        let missing = |name: &str| Error::invalid(format!("TreeEnsemble has no `{name}`"));
-        let ints = |name: &str| node.ints(name)?.ok_or_else(|| missing(name));
-        let tensor = |name: &str| node.tensor(name)?.ok_or_else(|| missing(name));
-        let modes = tensor("nodes_modes")?.to_i64s().ok_or_else(|| missing("nodes_modes"))?;
-        let child = |nodes: &str, leaves: &str| -> Result<Vec<i64>> {
-            let both = ints(nodes)?.into_iter().zip(ints(leaves)?);
-            Ok(both.map(|(place, leaf)| if leaf != 0 { -1 - place } else { place }).collect())
-        };
-        let ensemble = TreeEnsemble {
-            sets: sets(&modes, node.tensor("membership_values")?),
-            splits: tensor("nodes_splits")?,
-            features: ints("nodes_featureids")?,
-            children: [
-                child("nodes_falsenodeids", "nodes_falseleafs")?,
-                child("nodes_truenodeids", "nodes_trueleafs")?,
-            ],
-            missing: node.ints("nodes_missing_value_tracks_true")?.unwrap_or_else(|| vec![0; modes.len()]),
-            roots: ints("tree_roots")?,
-            targets: ints("leaf_targetids")?,
-            weights: tensor("leaf_weights")?,
-            count: node.int("n_targets", 1)?,
-            aggregate: node.int("aggregate_function", 1)?,
-            transform: node.int("post_transform", 0)?,
-            modes,
-        };
-        ensemble.check()?;
-        Ok(ensemble)
-    }
-
-    fn check(&self) -> Result<()> {
-        let (nodes, leaves) = (self.modes.len(), self.targets.len());
-        let lengths = [
-            self.splits.len(),
-            self.features.len(),
-            self.children[0].len(),
-            self.children[1].len(),
-            self.missing.len(),
-        ];
-        let place = |&n: &i64| if n < 0 { ((-1 - n) as usize) < leaves } else { (n as usize) < nodes };
-        let known = |&mode: &i64| (0..=MEMBER).contains(&mode);
-        let fits = lengths.iter().all(|&n| n == nodes)
-            && self.children.iter().flatten().all(place)
-            && self.roots.iter().all(|&root| (0..nodes as i64).contains(&root))
-            && self.modes.iter().all(known)
-            && self.weights.len() == leaves
-            && self.weights.dtype() == self.splits.dtype()
-            && self.count > 0;
-        if !fits {
-            return Err(Error::invalid("the attributes of TreeEnsemble contradict each other"));
-        }
-        if !(0..=2).contains(&self.transform) || !(0..=3).contains(&self.aggregate) {
-            return Err(Error::unsupported(
-                "this post_transform or aggregate_function of TreeEnsemble is not supported",
-            ));
-        }
-        Ok(())
-    }
-
-    /// The longest way from a root to a leaf.
-    fn depth(&self) -> Result<i64> {
-        let mut level: Vec<i64> = self.roots.clone();
-        for depth in 0..=self.modes.len() as i64 {
-            level.sort_unstable();
-            level.dedup();
-            if level.is_empty() {
-                return Ok(depth);
-            }
-            let next = level.iter().flat_map(|&node| self.children.each_ref().map(|side| side[node as usize]));
-            level = next.filter(|&place| place >= 0).collect();
-        }
-        Err(Error::invalid("the nodes of TreeEnsemble form a cycle"))
+        if node.op_type == "TreeEnsemble" { parse_new(node) } else { parse_old(node) }
     }
 }
 
-/// Members of sets stand one after the other, each set ended by NaN.
-fn sets(modes: &[i64], values: Option<Tensor>) -> Vec<Vec<f64>> {
-    let mut values =
-        values.iter().flat_map(|t| t.scalars().map(Scalar::float).collect::<Vec<_>>()).collect::<Vec<_>>().into_iter();
-    let mut set = |mode: &i64| match *mode {
-        MEMBER => values.by_ref().take_while(|value| !value.is_nan()).collect(),
-        _ => vec![],
+/// The form of version 5: nodes and leaves apart.
+fn parse_new(node: &OnnxNode) -> Result<TreeEnsemble> {
+    let list = |name: &str| Ok::<_, Error>(node.ints(name)?.unwrap_or_default());
+    let tensor = |name: &str| Ok::<_, Error>(node.tensor(name)?.as_ref().map(elements).unwrap_or_default());
+    let (features, modes, splits) = (list("nodes_featureids")?, tensor("nodes_modes")?, tensor("nodes_splits")?);
+    let ways = [list("nodes_truenodeids")?, list("nodes_falsenodeids")?];
+    let ends = [list("nodes_trueleafs")?, list("nodes_falseleafs")?];
+    let missing = list("nodes_missing_value_tracks_true")?;
+    let (targets, weights) = (list("leaf_targetids")?, tensor("leaf_weights")?);
+    let count = features.len();
+    let mut forest = Forest::default();
+    for (n, &feature) in features.iter().enumerate() {
+        let way = |which: usize| {
+            let place = *ways[which].get(n)?;
+            let leaf = *ends[which].get(n)? != 0;
+            usize::try_from(if leaf { place + count as i64 } else { place }).ok()
+        };
+        forest.nodes.push(Node {
+            feature,
+            test: modes.get(n).and_then(|&mode| test(mode as usize)).ok_or_else(|| wrong("nodes_modes"))?,
+            value: *splits.get(n).ok_or_else(|| wrong("nodes_splits"))?,
+            ways: [way(0).ok_or_else(|| wrong("nodes"))?, way(1).ok_or_else(|| wrong("nodes"))?],
+            missing: missing.get(n).is_some_and(|&m| m != 0),
+        });
+    }
+    forest.nodes.extend((0..weights.len()).map(|leaf| Node::leaf(count + leaf)));
+    let roots = list("tree_roots")?.into_iter().map(usize::try_from).collect::<std::result::Result<_, _>>();
+    forest.roots = roots.map_err(|_| wrong("tree_roots"))?;
+    // Sets follow each other, each ended by NaN.
+    let mut sets = tensor("membership_values")?.into_iter();
+    for n in (0..count).filter(|&n| forest.nodes[n].test == Test::Member).collect::<Vec<_>>() {
+        forest.members.extend(sets.by_ref().take_while(|value| !value.is_nan()).map(|value| (n, value)));
+    }
+    let weights = weights.iter().zip(&targets).enumerate();
+    let weights = weights.map(|(leaf, (&weight, &target))| (count + leaf, target as usize, weight)).collect();
+    let aggregate = match node.int("aggregate_function", 1)? {
+        0 => Aggregate::Average,
+        1 => Aggregate::Sum,
+        2 => Aggregate::Min,
+        3 => Aggregate::Max,
+        other => return Err(Error::invalid(format!("attribute `aggregate_function` is {other}"))),
     };
-    modes.iter().map(&mut set).collect()
+    let post = [Post::None, Post::Softmax, Post::Logistic, Post::SoftmaxZero, Post::Probit];
+    let post = usize::try_from(node.int("post_transform", 0)?).ok().and_then(|n| post.get(n).copied());
+    Ok(TreeEnsemble {
+        forest,
+        targets: usize::try_from(node.int("n_targets", 1)?).map_err(|_| wrong("targets"))?,
+        weights,
+        base: vec![],
+        aggregate,
+        post: post.ok_or_else(|| wrong("post_transform"))?,
+        classes: None,
+    })
+}
+
+fn test(number: usize) -> Option<Test> {
+    [Test::Le, Test::Lt, Test::Ge, Test::Gt, Test::Eq, Test::Ne, Test::Member].get(number).copied()
+}
+
+/// The forms before: nodes named by tree and number, some of them leaves.
+fn parse_old(node: &OnnxNode) -> Result<TreeEnsemble> {
+    let list = |name: &str| Ok::<_, Error>(node.ints(name)?.unwrap_or_default());
+    let (trees, numbers) = (list("nodes_treeids")?, list("nodes_nodeids")?);
+    let names: Vec<(i64, i64)> = trees.iter().copied().zip(numbers).collect();
+    let places: HashMap<(i64, i64), usize> = names.iter().enumerate().map(|(place, &name)| (name, place)).collect();
+    let modes = node.strings("nodes_modes")?.unwrap_or_default();
+    let (features, splits) = (list("nodes_featureids")?, values(node, "nodes_values")?);
+    let ways = [list("nodes_truenodeids")?, list("nodes_falsenodeids")?];
+    let missing = list("nodes_missing_value_tracks_true")?;
+    let mut forest = Forest::default();
+    for (n, &(tree, _)) in names.iter().enumerate() {
+        if names[..n].iter().rev().take_while(|name| name.0 == tree).count() == 0
+            && !forest.roots.iter().any(|&root| names[root].0 == tree)
+        {
+            forest.roots.push(n);
+        }
+        let mode = modes.get(n).ok_or_else(|| wrong("nodes_modes"))?;
+        let modes = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+        if mode == "LEAF" {
+            forest.nodes.push(Node::leaf(n));
+            continue;
+        }
+        let known = modes.iter().position(|name| name == mode).and_then(test);
+        let way = |which: usize| ways[which].get(n).and_then(|&to| places.get(&(tree, to)).copied());
+        forest.nodes.push(Node {
+            feature: *features.get(n).ok_or_else(|| wrong("nodes_featureids"))?,
+            test: known.ok_or_else(|| wrong("nodes_modes"))?,
+            value: *splits.get(n).ok_or_else(|| wrong("nodes_values"))?,
+            ways: [way(0).ok_or_else(|| wrong("nodes"))?, way(1).ok_or_else(|| wrong("nodes"))?],
+            missing: missing.get(n).is_some_and(|&m| m != 0),
+        });
+    }
+    let classifier = node.op_type == "TreeEnsembleClassifier";
+    let what = if classifier { "class" } else { "target" };
+    let (of, at, ids) =
+        (list(&format!("{what}_treeids"))?, list(&format!("{what}_nodeids"))?, list(&format!("{what}_ids"))?);
+    let amounts = values(node, &format!("{what}_weights"))?;
+    let mut weights = Vec::new();
+    for (((tree, number), target), weight) in of.into_iter().zip(at).zip(ids).zip(amounts) {
+        let place = places.get(&(tree, number)).ok_or_else(|| wrong("leaves"))?;
+        weights.push((*place, target as usize, weight));
+    }
+    let classes = if classifier { Some(classes(node, "classlabels_int64s")?) } else { None };
+    let targets = match &classes {
+        Some(classes) => classes.len(),
+        None => usize::try_from(node.int("n_targets", 1)?).map_err(|_| wrong("targets"))?,
+    };
+    let aggregate = match node.string("aggregate_function", "SUM")?.as_str() {
+        "AVERAGE" => Aggregate::Average,
+        "MIN" => Aggregate::Min,
+        "MAX" => Aggregate::Max,
+        _ => Aggregate::Sum,
+    };
+    let base = values(node, "base_values")?;
+    Ok(TreeEnsemble { forest, targets, weights, base, aggregate, post: Post::parse(node)?, classes })
+}
+
+impl TreeEnsemble {
+    /// The folded weights `[rows, targets]`, base values added.
+    fn scores(&self, c: &mut Compute, x: &T, targets: usize) -> Result<T> {
+        let wide = feature_type(x);
+        let (monoid, none) = match self.aggregate {
+            Aggregate::Min => (Monoid::Min, f64::INFINITY),
+            Aggregate::Max => (Monoid::Max, f64::NEG_INFINITY),
+            _ => (Monoid::Sum, 0.0),
+        };
+        let mut table = vec![none; self.forest.nodes.len() * targets];
+        for &(node, target, weight) in &self.weights {
+            let place = if target < targets { table.get_mut(node * targets + target) } else { None };
+            let place = place.ok_or_else(|| wrong("targets"))?;
+            *place = if monoid == Monoid::Sum { *place + weight } else { weight };
+        }
+        let table = numbers(c, wide, &[self.forest.nodes.len(), targets], &table)?;
+        let leaves = self.forest.leaves(c, x)?;
+        let folded = self.forest.fold(c, &leaves, monoid, &table);
+        let trees = if self.aggregate == Aggregate::Average { self.forest.roots.len() as f64 } else { 1.0 };
+        let base = if self.base.len() == targets { self.base.clone() } else { vec![0.0; targets] };
+        let base = numbers(c, wide, &[targets], &base)?;
+        Ok(c.map(wide, &folded.shape, |i| folded.at(i.to_vec()) / trees + base.at(vec![i[1].clone()])))
+    }
 }
 
 impl OpDef for TreeEnsemble {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let x = c.input(0)?;
-        if x.rank() != 2 || x.dtype != self.splits.dtype() {
-            return Err(Error::invalid(format!("TreeEnsemble needs a matrix of {}", self.splits.dtype())));
-        }
-        let trees = Index::from(self.roots.len() as i64);
-        let roots = c.constant(Tensor::from_i64s(&self.roots));
-        let start = c.map(DType::I64, &[x.shape[0].clone(), trees], |i| roots.at(vec![i[1].clone()]));
-        let at = c.with_known(start, None);
-        let counter = c.fresh("depth");
-        let (body, ()) = c.nested(|c| {
-            let next = self.descend(c, &x, &at);
-            overwrite(c, &at, &next);
-            Ok(())
-        })?;
-        c.step(Step::Loop { counter, trips: self.depth()?.into(), condition: None, ran: None, body });
-        let y = self.collect(c, &at, &x);
-        let y = match self.transform {
-            1 => softmax(c, &y, &[1]),
-            2 => c.map(y.dtype, &y.shape, |i| sigmoid(&y.at(i.to_vec()))),
-            _ => y,
+        let x = rows(c, &x)?;
+        let Some(classes) = &self.classes else {
+            let scores = self.scores(c, &x, self.targets)?;
+            let scores = self.post.apply(c, &scores);
+            let dtype = if x.dtype == DType::F64 && self.base.is_empty() { DType::F64 } else { DType::F32 };
+            let y = c.map(dtype, &scores.shape, |i| scores.at(i.to_vec()));
+            c.output(0, y);
+            return Ok(());
         };
-        c.output(0, y);
+        let single = self.weights.iter().all(|weight| weight.1 == self.weights[0].1);
+        let (label, scores) = if classes.len() <= 2 && single && !self.weights.is_empty() {
+            self.binary(c, &x, classes)?
+        } else {
+            let scores = self.scores(c, &x, self.targets)?;
+            let best = first_maximum(c, &scores);
+            (labels(c, classes, &best), self.post.apply(c, &scores))
+        };
+        let scores = c.map(DType::F32, &scores.shape, |i| scores.at(i.to_vec()));
+        c.output(0, label);
+        c.output(1, scores);
         Ok(())
     }
 }
 
 impl TreeEnsemble {
-    /// One step down in every tree; leaves stay.
-    fn descend(&self, c: &mut Compute, x: &T, at: &T) -> T {
-        let nodes = Index::from(self.modes.len() as i64);
-        let [modes, features, no, yes, missing] =
-            [&self.modes, &self.features, &self.children[0], &self.children[1], &self.missing]
-                .map(|list| c.constant(Tensor::from_i64s(list)));
-        let splits = c.constant(self.splits.clone());
-        let value = |c: &Compute, i: &[Index]| {
-            let node = c.lookup(at, i.to_vec(), &nodes);
-            (x.at(vec![i[0].clone(), c.lookup(&features, vec![node.clone()], &x.shape[1])]), node)
-        };
-        let longest = self.sets.iter().map(Vec::len).max().unwrap_or(0);
-        let members = (longest > 0).then(|| {
-            let padded = self.sets.iter().flat_map(|set| {
-                let padding = std::iter::repeat_n(f64::NAN, longest - set.len());
-                set.iter().copied().chain(padding).map(Scalar::Float)
-            });
-            let all: Vec<Scalar> = padded.collect();
-            let table = Tensor::from_scalars(x.dtype, vec![self.sets.len(), longest], &all).expect("padded");
-            let table = c.constant(table);
-            let i = [Index::var("i0"), Index::var("i1")];
-            let (element, node) = value(c, &i);
-            c.reduce(Monoid::Or, DType::Bool, &at.shape, &[Index::from(longest as i64)], |_, r| {
-                element.equals(&table.at(vec![node, r[0].clone()]))
-            })
+    /// Two classes with weights for one only: a positive score is the second.
+    fn binary(&self, c: &mut Compute, x: &T, classes: &[i64]) -> Result<(T, T)> {
+        let moved = self.weights.iter().map(|&(node, _, weight)| (node, 0, weight)).collect();
+        let base = self.base.last().copied().into_iter().collect();
+        let one = TreeEnsemble { weights: moved, base, classes: None, forest: self.forest.clone(), ..*self };
+        let score = one.scores(c, x, 1)?;
+        // Weights that are all positive are probabilities.
+        let positive = self.weights.iter().all(|weight| weight.2 >= 0.0);
+        let limit = if positive { 0.5 } else { 0.0 };
+        let place = c.map(DType::I64, &x.shape[..1], |i| {
+            let score = score.at(vec![i[0].clone(), Index::zero()]);
+            score.like(limit).lt(&score)
         });
-        let i = [Index::var("i0"), Index::var("i1")];
-        let (element, node) = value(c, &i);
-        c.map(DType::I64, &at.shape, |i| {
-            let (split, mode) = (splits.at(vec![node.clone()]), modes.at(vec![node.clone()]));
-            let tests = [
-                element.le(&split),
-                element.lt(&split),
-                split.le(&element),
-                split.lt(&element),
-                element.equals(&split),
-                element.compare(Compare::Ne, &split),
-            ];
-            let member = members.map_or_else(|| Expr::int(DType::Bool, 0), |t| t.at(i.to_vec()));
-            let choose = |rest: Expr, (number, test): (usize, &Expr)| {
-                mode.equals(&Expr::int(DType::I64, number as i64)).select(test, &rest)
-            };
-            let holds = tests.iter().enumerate().fold(member, choose);
-            let tracks = missing.at(vec![node.clone()]).compare(Compare::Ne, &Expr::int(DType::I64, 0));
-            let holds = holds | (element.is_nan() & tracks);
-            let (here, side) = (at.at(i.to_vec()), |t: &T| t.at(vec![node.clone()]));
-            here.lt(&here.like(0.0)).select(&here, &holds.select(&side(&yes), &side(&no)))
-        })
-    }
-
-    /// What the leaves that were reached give each target.
-    fn collect(&self, c: &mut Compute, at: &T, x: &T) -> T {
-        let leaves = Index::from(self.targets.len() as i64);
-        let (targets, weights) = (c.constant(Tensor::from_i64s(&self.targets)), c.constant(self.weights.clone()));
-        let wide = compute_type(x.dtype);
-        let (monoid, none) = match self.aggregate {
-            2 => (Monoid::Min, if wide == DType::F64 { f64::MAX } else { f32::MAX.into() }),
-            3 => (Monoid::Max, if wide == DType::F64 { f64::MIN } else { f32::MIN.into() }),
-            _ => (Monoid::Sum, 0.0),
-        };
-        let shape = [x.shape[0].clone(), Index::from(self.count)];
-        let share = if self.aggregate == 0 { 1.0 / self.roots.len().max(1) as f64 } else { 1.0 };
-        c.reduce(monoid, x.dtype, &shape, &[at.shape[1].clone()], |i, r| {
-            let reached = Index::at(at.buffer, vec![i[0].clone(), r[0].clone()]);
-            let leaf = (Index::from(-1) - reached).rem(&leaves);
-            let weight = weights.at(vec![leaf.clone()]) * share;
-            targets.at(vec![leaf]).equals(&Expr::index(i[1].clone())).select(&weight, &weight.like(none))
-        })
+        let label = labels(c, classes, &place);
+        let scores = c.map(score.dtype, &[x.shape[0].clone(), 2.into()], |i| {
+            let score = score.at(vec![i[0].clone(), Index::zero()]);
+            let other = if positive { score.like(1.0) - &score } else { -score.clone() };
+            Expr::index(i[1].clone()).equals(&Expr::int(DType::I64, 0)).select(&other, &score)
+        });
+        let scores = if positive || self.post != Post::Logistic { scores } else { self.post.apply(c, &scores) };
+        Ok((label, scores))
     }
 }
