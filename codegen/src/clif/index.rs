@@ -60,7 +60,7 @@ impl Emitter<'_> {
 
     fn is_known(&self, atoms: &[Atom]) -> bool {
         let e = Index::from_terms([(atoms.to_vec(), 1)]);
-        !has_lookup(&e) && e.vars().iter().all(|var| self.depth(var).is_some())
+        !e.looks_up() && e.vars().iter().all(|var| self.depth(var).is_some())
     }
 
     /// The level that declares a variable.
@@ -71,7 +71,7 @@ impl Emitter<'_> {
     /// The innermost level that some atoms depend on.
     fn level(&self, atoms: &[Atom]) -> usize {
         let e = Index::from_terms([(atoms.to_vec(), 1)]);
-        if has_lookup(&e) {
+        if e.looks_up() {
             return usize::MAX;
         }
         e.vars().iter().filter_map(|var| self.depth(var)).max().unwrap_or(0)
@@ -105,7 +105,7 @@ impl Emitter<'_> {
             });
         }
         let value = sum.ok_or_else(|| Error::internal("an empty sum"))?;
-        if let Some(level) = self.levels.last_mut().filter(|_| !has_lookup(e)) {
+        if let Some(level) = self.levels.last_mut().filter(|_| !e.looks_up()) {
             level.known.insert(e.clone(), value);
         }
         Ok(value)
@@ -162,7 +162,7 @@ impl Emitter<'_> {
                     return Ok(self.b.ins().band_imm_s(a, by - 1));
                 }
                 let quotient = match Index::atom(Atom::Div(pair.clone())) {
-                    e if has_lookup(&e) => self.quotient(&pair.0, &pair.1)?,
+                    e if e.looks_up() => self.quotient(&pair.0, &pair.1)?,
                     e => self.sum(&e)?,
                 };
                 let a = self.eval(&pair.0)?;
@@ -230,12 +230,6 @@ impl Emitter<'_> {
             dtype => Err(Error::internal(format!("a lookup in a buffer of {dtype}"))),
         }
     }
-}
-
-fn has_lookup(e: &Index) -> bool {
-    let mut found = false;
-    e.visit(&mut |atom| found |= matches!(atom, Atom::At(..)));
-    found
 }
 
 /// Whether an expression costs anything.

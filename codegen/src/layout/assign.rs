@@ -9,7 +9,7 @@ use crate::schedule::{Plan, Step as ScheduleStep, choose, loads};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::target::Target;
 use mlc_ir::{Index, Name};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Layouts for all buffers, and the program with its folds in the order in which these are read fastest.
 pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
@@ -39,27 +39,38 @@ fn for_kernels(steps: &mut [Step], visit: &mut dyn FnMut(&mut Kernel)) {
     }
 }
 
-/// Gives every fold that shares a weight with another kernel its own name for it, so that each can choose a layout.
+/// The weights a stage folds, and where it reads them. A row that is looked up, as of an embedding, is no reason for a
+/// layout: such a reader takes that of the others.
+fn folded_weights(stage: &Stage, program: &Program) -> Vec<(u32, Vec<Index>)> {
+    let mut weights = if stage.reduce.is_some() { loads(&stage.value) } else { vec![] };
+    weights.retain(|(buffer, index)| {
+        let definition = program.buffer(*buffer);
+        definition.constant.is_some() && definition.shape.len() >= 2 && !index.iter().any(Index::looks_up)
+    });
+    weights
+}
+
+/// Gives every fold that shares a weight with another fold its own name for it, so that each can choose a layout.
 /// Weights that end up with equal bytes are stored once.
 fn own_weights(program: &mut Program) {
     let mut readers: HashMap<u32, usize> = HashMap::new();
     Step::visit_kernels(&program.body, &mut |kernel| {
-        kernel.reads().into_iter().for_each(|buffer| *readers.entry(buffer).or_default() += 1);
+        for stage in &kernel.stages {
+            let read: BTreeSet<u32> = folded_weights(stage, program).into_iter().map(|load| load.0).collect();
+            read.into_iter().for_each(|buffer| *readers.entry(buffer).or_default() += 1);
+        }
     });
     let mut body = std::mem::take(&mut program.body);
     for_kernels(&mut body, &mut |kernel| {
-        for stage in kernel.stages.iter_mut().filter(|stage| stage.reduce.is_some()) {
-            let shared: Vec<u32> = loads(&stage.value).into_iter().map(|load| load.0).collect();
+        for stage in &mut kernel.stages {
+            let read = folded_weights(stage, program).into_iter().map(|load| load.0);
+            let shared: BTreeSet<u32> = read.filter(|buffer| readers.get(buffer).is_some_and(|&n| n > 1)).collect();
             for buffer in shared {
-                let definition = program.buffer(buffer);
-                if definition.constant.is_none() || definition.shape.len() < 2 || readers[&buffer] < 2 {
-                    continue;
-                }
-                let definition = definition.clone();
-                let own = program.add_buffer(definition);
-                readers.insert(own, 1);
+                let own = program.add_buffer(program.buffer(buffer).clone());
                 stage.value = stage.value.transform(&mut |e| match e.kind() {
-                    ExprKind::Load { buffer: b, index } if *b == buffer => Expr::load(e.dtype(), own, index.clone()),
+                    ExprKind::Load { buffer: b, index } if *b == buffer && !index.iter().any(Index::looks_up) => {
+                        Expr::load(e.dtype(), own, index.clone())
+                    }
                     _ => e,
                 });
             }
@@ -145,9 +156,9 @@ fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], targ
     });
     for stage in &kernel.stages {
         let Some(reduce) = &stage.reduce else { continue };
-        for (buffer, index) in loads(&stage.value) {
+        for (buffer, index) in folded_weights(stage, program) {
             let definition = program.buffer(buffer);
-            if definition.constant.is_none() || definition.shape.len() < 2 || !layouts[buffer as usize].is_plain() {
+            if !layouts[buffer as usize].is_plain() {
                 continue;
             }
             let rank = |d: &usize| {

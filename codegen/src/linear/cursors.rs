@@ -183,8 +183,7 @@ impl Walk<'_> {
     }
 
     fn spot(&mut self, rest: &Index) -> Spot {
-        let mut lookup = false;
-        rest.visit(&mut |atom| lookup |= matches!(atom, Atom::At(..)));
+        let lookup = rest.looks_up();
         for depth in (0..self.bodies.len()).rev() {
             let body = &mut self.bodies[depth];
             let Around::Loop { var, low, high, .. } = &body.around else {

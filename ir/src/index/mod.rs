@@ -205,6 +205,13 @@ impl Index {
         }
     }
 
+    /// Whether an element of a buffer occurs anywhere in it.
+    pub fn looks_up(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |atom| found |= matches!(atom, Atom::At(..)));
+        found
+    }
+
     /// The variables that occur anywhere in it.
     pub fn vars(&self) -> BTreeSet<Name> {
         let mut vars = BTreeSet::new();

@@ -1,12 +1,15 @@
 //! Computes while building what depends on constants only, with the reference interpreter.
 //!
-//! A result much larger than its inputs stays an operator, since it would only make the artifact larger.
+//! A result much larger than its inputs stays an operator, since it would only make the artifact larger. So does a large
+//! constant with its dims in another order: kernels read through the view, and weights are packed for them anyway.
 
 use super::is_random;
 use mlc_ir::graph::{Fact, Graph, NodeId, NodeKind, Value};
 use mlc_ir::onnx::{Attribute, OnnxNode};
-use mlc_ir::program::{Known, Program, Stage, Step, interp};
-use mlc_ir::{Result, Scalar, Tensor};
+use mlc_ir::program::{ExprKind, Known, Program, Stage, Step, interp};
+use mlc_ir::reshape::reshape_index;
+use mlc_ir::{Index, Name, Result, Scalar, Tensor};
+use std::collections::{BTreeSet, HashMap};
 
 /// A result may have so many times the bytes of the inputs,
 const GROWTH: usize = 4;
@@ -77,12 +80,53 @@ fn computed(graph: &Graph, id: NodeId, onnx: &OnnxNode, name: &str) -> Option<Ve
     let mut constant = |tensor: Option<&Tensor>| tensor.map(|tensor| single.add_constant("constant", tensor.clone()));
     let values: Vec<Option<Value>> = tensors.iter().map(|tensor| constant(*tensor)).collect();
     let outputs = single.add(name, onnx.clone(), &values).ok()?;
-    outputs.iter().for_each(|output| single.add_output("y", *output));
-    let program = single.to_program().ok()?;
+    let program = alone(&single, &outputs)?;
+    match view(&program) {
+        Some(View::Same(tensor)) => return Some(vec![tensor]),
+        Some(View::Permuted) if made > SPARE => return None,
+        _ => {}
+    }
     if work(&program)? > WORK {
         return None;
     }
     interp::run(&program, &[]).ok()
+}
+
+/// The program of a graph without inputs, without the copies that give outputs a buffer of their own.
+fn alone(graph: &Graph, outputs: &[Value]) -> Option<Program> {
+    let mut program = Program::default();
+    let mut built = HashMap::new();
+    program.body = graph.build_into(&mut program, &mut built).ok()?;
+    program.outputs = outputs.iter().map(|output| Some(built.get(output)?.buffer)).collect::<Option<_>>()?;
+    Some(program)
+}
+
+/// What a program is that only moves the elements of one constant.
+enum View {
+    /// All of them in their order: the same bytes with another shape.
+    Same(Tensor),
+    /// The dims in another order.
+    Permuted,
+}
+
+fn view(program: &Program) -> Option<View> {
+    let ([Step::Kernel(kernel)], [output]) = (program.body.as_slice(), program.outputs.as_slice()) else { return None };
+    let [Stage { reduce: None, store: Some(store), value, .. }] = kernel.stages.as_slice() else { return None };
+    let ExprKind::Load { buffer, index } = value.kind() else { return None };
+    let (from, to) = (program.buffer(*buffer), program.buffer(*output));
+    let axes: Vec<&Name> = store.index.iter().filter_map(Index::as_var).collect();
+    if store.buffer != *output || axes.len() != store.index.len() || !store.only.is_empty() {
+        return None;
+    }
+    let facts = kernel.facts(&program.facts);
+    if Index::product(&from.shape) == Index::product(&to.shape)
+        && *index == reshape_index(&facts, &from.shape, &to.shape, &store.index)
+    {
+        let shape = to.shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect::<Option<_>>()?;
+        return from.constant.as_ref()?.reshaped(shape).ok().map(View::Same);
+    }
+    let read: BTreeSet<&Name> = index.iter().filter_map(Index::as_var).collect();
+    (read.len() == index.len() && axes.len() == index.len()).then_some(View::Permuted)
 }
 
 /// Points of all kernels; `None` if a loop or a symbol decides.
