@@ -17,9 +17,9 @@ pub(super) enum Lanes {
 }
 
 impl Lowering<'_> {
-    /// The parameter that is a buffer of the program.
+    /// The parameter that is a buffer of the program; one that the verifier refuses if the kernel does not list it.
     pub(super) fn param(&self, buffer: u32) -> u32 {
-        self.buffers.iter().position(|&b| b == buffer).unwrap_or(0) as u32
+        self.buffers.iter().position(|&b| b == buffer).map_or(u32::MAX, |place| place as u32)
     }
 
     /// An index expression over axes, as one over loop variables.

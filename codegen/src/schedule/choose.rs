@@ -1,7 +1,7 @@
 //! Chooses the steps of a kernel for a target.
 
 use super::cost::Judge;
-use super::{Step, inner_axes, is_serial, outer_axes};
+use super::{Step, inner_axes, is_serial};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -14,7 +14,7 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
         return vec![];
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
-    let outer = outer_axes(kernel);
+    let outer = kernel.outer_axes();
     let lanes = (target.vector_bytes / 4) as u16;
     match best_vector(&judge, &outer, lanes) {
         Lanes::None => order_steps(&judge, &outer, None),

@@ -33,12 +33,6 @@ pub struct Plan {
     blocks: Vec<(Name, u32)>,
 }
 
-/// The axes that every stage's value has, in the order of the first stage that has them.
-pub fn outer_axes(kernel: &Kernel) -> Vec<Name> {
-    let common = |name: &&Name| kernel.stages.iter().all(|stage| stage.axes.contains(name));
-    kernel.stages.first().map(|stage| stage.axes.iter().filter(common).cloned().collect()).unwrap_or_default()
-}
-
 /// Whether the kernel's stores must happen one by one in the order of its loops.
 pub fn is_serial(kernel: &Kernel) -> bool {
     kernel.stages.iter().flat_map(|stage| &stage.store).any(|store| store.mode != StoreMode::Set)
@@ -56,7 +50,7 @@ impl Plan {
     /// # Errors
     /// Names the first step that is not legal.
     pub fn new(kernel: &Kernel, steps: &[Step]) -> Result<Plan> {
-        let mut plan = Plan { outer: outer_axes(kernel), vectors: vec![], blocks: vec![] };
+        let mut plan = Plan { outer: kernel.outer_axes(), vectors: vec![], blocks: vec![] };
         for step in steps {
             plan.apply(kernel, step).map_err(|why| {
                 Error::internal(format!("step {step:?} of kernel `{}` is not legal: {why}", kernel.name))

@@ -137,6 +137,9 @@ impl<'a> Verifier<'a> {
             return Err(Error::internal("two axes have one name"));
         }
         kernel.axes.iter().try_for_each(|axis| self.plain(&axis.extent))?;
+        if let Some(number) = kernel.lost_fold() {
+            return Err(Error::internal(format!("stage %{number} folds in an inner loop and is read after it")));
+        }
         let facts = kernel.facts(&self.program.facts);
         for number in 0..kernel.stages.len() {
             self.stage(kernel, number, &names, &facts).map_err(|mut e| {

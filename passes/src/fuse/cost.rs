@@ -108,9 +108,3 @@ fn overlap(index: &Index, reduced: &Name, own: &[Name], extent: i64) -> i64 {
 pub fn points<'a>(kernel: &Kernel, axes: impl IntoIterator<Item = &'a Name>) -> Option<i64> {
     axes.into_iter().try_fold(1i64, |n, name| n.checked_mul(kernel.extent(name)?.as_const()?))
 }
-
-/// The axes that the values of all stages have.
-pub fn outer_axes(kernel: &Kernel) -> Vec<Name> {
-    let common = |name: &&Name| kernel.stages.iter().all(|stage| stage.axes.contains(name));
-    kernel.stages.first().map(|stage| stage.axes.iter().filter(common).cloned().collect()).unwrap_or_default()
-}

@@ -1,8 +1,8 @@
 //! The last touch: stages read once are put into their reader, axes and kernels get their names, unused buffers go.
 
+use super::rewrite::map_stage_indices;
 use super::rewrite::{Substitution, replace_stages, rewrite, stage_uses, tree_size};
 use super::simplify::{drop_stages, substitute_stage};
-use super::{cost::outer_axes, rewrite::map_stage_indices};
 use mlc_ir::index::Atom;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Step};
 use mlc_ir::{Index, Name};
@@ -84,7 +84,7 @@ fn join_stores(kernel: &mut Kernel) {
 
 /// Outer axes become `o0`, `o1`, ...; the others `c0`, `c1`, ...
 fn rename_axes(kernel: &mut Kernel, facts: &mlc_ir::Facts) {
-    let outer = outer_axes(kernel);
+    let outer = kernel.outer_axes();
     let inner = kernel.axes.iter().filter(|axis| !outer.contains(&axis.name)).map(|axis| &axis.name);
     let number = |stem: &'static str| move |(n, old): (usize, &Name)| (old.clone(), Name::from(format!("{stem}{n}")));
     let names: HashMap<Name, Name> =

@@ -3,7 +3,7 @@
 //! The consumer's axes take the names of the producer's where it reads what the producer wrote; the axes that all of the
 //! producer's stages have must be such axes. Contractions keep nests of their own.
 
-use super::cost::{has_contraction, outer_axes, points};
+use super::cost::{has_contraction, points};
 use super::epilogue::name;
 use super::rewrite::{Substitution, each, looks_up, rewrite};
 use super::simplify::{simplify, substitute_stage};
@@ -63,7 +63,7 @@ fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<N
             result?;
         }
     }
-    let outer = outer_axes(producer);
+    let outer = producer.outer_axes();
     for stage in &consumer.stages {
         let has = |axis: &Name| stage.axes.iter().any(|own| names.get(own) == Some(axis));
         if !outer.iter().all(has) {
@@ -125,7 +125,7 @@ fn share_inner(producer: &Kernel, consumer: &Kernel, outer: &[Name], names: &mut
 }
 
 fn profitable(producer: &Kernel, consumer: &Kernel) -> Result<(), &'static str> {
-    let outer = outer_axes(producer);
+    let outer = producer.outer_axes();
     let Some(rows) = points(producer, &outer) else { return Ok(()) };
     let all = |kernel: &Kernel| {
         let nest = |s: &Stage| points(kernel, s.axes.iter().chain(s.reduce.iter().flat_map(|r| &r.axes)));
@@ -181,7 +181,11 @@ fn merge(
         }
     }
     kernel.name = name(producer, consumer);
-    Ok(simplify(&kernel, &work.facts, &work.buffers))
+    let kernel = simplify(&kernel, &work.facts, &work.buffers);
+    if kernel.lost_fold().is_some() {
+        return Err("a fold of one is an inner loop of the other");
+    }
+    Ok(kernel)
 }
 
 /// The stage of the producer that writes a buffer, as an expression in the buffer's type.
