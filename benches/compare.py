@@ -1,6 +1,6 @@
 """Compare mlc with onnxruntime on the models of the tests, side by side in one run.
 
-usage: compare.py [--mlc PATH] [--threads N] [--rounds N] [--seconds S] [--only TEXT ...] [--markdown]
+usage: compare.py [--mlc PATH] [--runtime PATH] [--threads N] [--rounds N] [--seconds S] [--only TEXT ...]
 
 For every case of tests/models (see tests/setup.sh, which makes them): the model is built once with its
 dimensions left symbolic, then both run the case's inputs in turns, `rounds` times for `seconds` each.  Printed are the
@@ -10,17 +10,18 @@ machine whose speed drifts does not decide.  A second table has what a build cos
 columns of the second table
     build    seconds and peak resident memory of `mlc build`; `weights` is the size of the weights in the artifact
     code     machine code, without constants and weights
-    load     from opening the artifact to being ready to run
+    load     from opening the artifact to being ready to run, and the resident memory that adds (see footprint.py)
     first    the first run in a fresh process
-    peak     peak resident memory of a fresh process that runs the case, and what of it exceeds weights and arena
+    peak     resident memory that a fresh process gains at most when it runs the last case
+    over     what of that is not weights, arena, inputs and outputs; less than nothing where not all weights are touched
 
-needs: .venv of tests/setup.sh, a release build of mlc (cargo build --release -p mlc); Linux
+needs: .venv of tests/setup.sh; cargo build --release -p mlc;
+       cargo rustc -p mlc-runtime --profile small --crate-type cdylib; Linux
 """
 
 import argparse
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,16 @@ from onnx import numpy_helper
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / ".models"
+FOOTPRINT = Path(__file__).with_name("footprint.py")
+
+# Runs its arguments and prints the seconds and the peak resident bytes they took.
+MEASURE = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024])
+sys.exit(code)
+"""
 
 
 @dataclass
@@ -65,18 +76,17 @@ class Row:
 
 def build(mlc: Path, model: Path, folder: Path) -> Artifact:
     """Build a model into a folder, timed."""
-    command = [mlc, "build", model, "-o", folder, "--name", "model"]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"error: `mlc build {model}` failed")
+    command = [str(part) for part in (mlc, "build", model, "-o", folder, "--name", "model")]
+    # A process counts the memory of the one it was forked from: so a small one comes in between.
+    measured = subprocess.run([sys.executable, "-ISc", MEASURE, *command], capture_output=True, text=True, check=False)
+    if measured.returncode:
+        raise SystemExit(f"error: `mlc build {model}` failed: {measured.stderr}")
+    seconds, peak = json.loads(measured.stdout)
     library = folder / "model.so"
     inspected = subprocess.run([mlc, "inspect", library, "--json"], capture_output=True, check=True)
     manifest = json.loads((folder / "model.json").read_text())
     code = json.loads(inspected.stdout)["code_bytes"]
-    return Artifact(library, seconds, usage.ru_maxrss * 1024, code, manifest["weights"]["bytes"])
+    return Artifact(library, seconds, peak, code, manifest["weights"]["bytes"])
 
 
 def cases_of(model: Path) -> list[Path]:
@@ -85,9 +95,14 @@ def cases_of(model: Path) -> list[Path]:
     return sorted(path for path in cases.iterdir() if path.is_dir()) if cases.is_dir() else []
 
 
+def input_files(case: Path) -> list[Path]:
+    """The files of a case's inputs, in the model's order."""
+    return sorted(case.glob("input_*.pb"), key=lambda path: int(path.stem.removeprefix("input_")))
+
+
 def inputs_of(case: Path) -> dict[str, numpy.ndarray]:
     inputs = {}
-    for path in sorted(case.glob("input_*.pb")):
+    for path in input_files(case):
         tensor = onnx.TensorProto.FromString(path.read_bytes())
         inputs[tensor.name] = numpy_helper.to_array(tensor)
     return inputs
@@ -96,13 +111,30 @@ def inputs_of(case: Path) -> dict[str, numpy.ndarray]:
 def run_ours(mlc: Path, artifact: Artifact, case: Path, threads: int, seconds: float) -> dict:
     """What `mlc bench` says of the artifact on a case, in a fresh process."""
     command = [mlc, "bench", artifact.library, "--threads", str(threads), "--duration", str(seconds), "--json"]
-    for path in sorted(case.glob("input_*.pb")):
+    for path in input_files(case):
         name = onnx.TensorProto.FromString(path.read_bytes()).name
         command += ["-i", f"{name}={path}"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise SystemExit(f"error: {answer.stdout}{answer.stderr}")
     return json.loads(answer.stdout)
+
+
+def footprint(runtime: Path, artifact: Artifact, case: Path) -> dict:
+    """What a fresh process needs to open an artifact and run a case once; see footprint.py."""
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = []
+        for number, path in enumerate(input_files(case)):
+            tensor = onnx.TensorProto.FromString(path.read_bytes())
+            raw = Path(folder) / f"{number}.raw"
+            raw.write_bytes(numpy_helper.to_array(tensor).tobytes())
+            wanted.append({"dtype": tensor.data_type, "shape": list(tensor.dims), "file": str(raw)})
+        command = [sys.executable, "-IS", FOOTPRINT, runtime, artifact.library]
+        answer = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise SystemExit(f"error: {answer.stderr}")
+    given = sum(array.nbytes for array in inputs_of(case).values())
+    return json.loads(answer.stdout) | {"input_bytes": given}
 
 
 def run_theirs(session: onnxruntime.InferenceSession, inputs: dict[str, numpy.ndarray], seconds: float) -> float:
@@ -159,14 +191,17 @@ def models() -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mlc", type=Path, default=ROOT / "target/release/mlc", help="the command (default: %(default)s)")
+    runtime = ROOT / "target/small/libmlc_runtime.so"
+    parser.add_argument("--runtime", type=Path, default=runtime, help="the runtime as a library (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of both (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns a case (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="models whose path has this in it")
     args = parser.parse_args()
-    if not args.mlc.is_file():
-        print(f"error: {args.mlc} is missing: cargo build --release -p mlc", file=sys.stderr)
-        return 1
+    for path in (args.mlc, args.runtime):
+        if not path.is_file():
+            print(f"error: {path} is missing; see --help for what builds it", file=sys.stderr)
+            return 1
     chosen = [path for path in models() if any(text in str(path.relative_to(MODELS)) for text in args.only)]
     if not chosen:
         print("error: no such model with cases below .models; run tests/setup.sh", file=sys.stderr)
@@ -178,19 +213,20 @@ def main() -> int:
             artifact = build(args.mlc, model, Path(folder) / model.parent.name / model.stem)
             measured = measure(args, model, artifact)
             rows += measured
-            largest = max(measured, key=lambda row: row.bench["arena_bytes"])
-            weights = artifact.weight_bytes
-            peak, arena = largest.bench["peak_rss_bytes"], largest.bench["arena_bytes"]
+            weights, arena = artifact.weight_bytes, measured[-1].bench["arena_bytes"]
+            needs = footprint(args.runtime, artifact, cases_of(model)[-1])
+            over = needs["peak_bytes"] - weights - arena - needs["input_bytes"] - needs["output_bytes"]
             builds.append([
                 str(model.relative_to(MODELS)),
                 f"{artifact.seconds:.2f} s",
                 megabytes(artifact.peak_bytes),
                 megabytes(weights),
                 f"{artifact.code_bytes / 1e3:.1f} KB",
-                f"{largest.bench['load_ms']:.2f} ms",
-                f"{largest.bench['first_ms']:.2f} ms",
-                megabytes(peak),
-                megabytes(peak - weights - arena),
+                f"{needs['load_ms']:.2f} ms",
+                megabytes(needs["loaded_bytes"]),
+                f"{needs['first_ms']:.2f} ms",
+                megabytes(needs["peak_bytes"]),
+                megabytes(over),
             ])
     print(f"onnxruntime {onnxruntime.__version__}, {args.threads} thread(s), {args.rounds} rounds of {args.seconds} s\n")
     table = [
@@ -199,7 +235,7 @@ def main() -> int:
     ]
     print_table(["case", "mlc ms", "onnxruntime ms", "mlc / onnxruntime"], table)
     print(f"geometric mean of the ratios: {math.exp(statistics.mean(math.log(row.ratio) for row in rows)):.2f}\n")
-    print_table(["model", "build", "build peak", "weights", "code", "load", "first", "run peak", "over"], builds)
+    print_table(["model", "build", "build peak", "weights", "code", "load", "adds", "first", "peak", "over"], builds)
     return 0
 
 
