@@ -79,19 +79,24 @@ fn own_weights(program: &mut Program) {
     program.body = body;
 }
 
-/// Whether a stage folds over a window of a load: some dim mentions both a kept and a folded axis, or the stage keeps
-/// channels that are not its last axis.
-fn window_channel(stage: &Stage) -> Option<usize> {
-    let reduce = stage.reduce.as_ref()?;
-    let windowed = |index: &[Index]| {
-        let dims = index.iter().filter(|i| {
-            let vars = i.vars();
-            vars.iter().any(|v| reduce.axes.contains(v)) && vars.iter().any(|v| stage.axes.contains(v))
-        });
-        dims.count() > 0
+/// Whether a stage folds over windows of a load that overlap, as a convolution or pooling does: in some dim a kept and a
+/// folded axis are added so that two places of one meet two of the other. Without overlap it is a dim split in two, as
+/// the heads of an attention.
+fn has_window(kernel: &Kernel, stage: &Stage) -> bool {
+    let Some(reduce) = &stage.reduce else { return false };
+    // The step of an axis in a dim, and the way all its places go.
+    let reach = |index: &Index, axis: &Name| {
+        let step = index.linear_in(axis)?.0.as_const().filter(|&n| n != 0)?.abs();
+        let extent = kernel.extent(axis)?.as_const();
+        Some((step, extent.map_or(i64::MAX, |n| n.saturating_mul(step))))
     };
-    let all = loads(&stage.value);
-    (stage.axes.len() >= 3 && all.iter().any(|load| windowed(&load.1))).then_some(1)
+    let windowed = |index: &Index| {
+        stage.axes.iter().filter_map(|axis| reach(index, axis)).any(|kept| {
+            let folded = reduce.axes.iter().filter_map(|axis| reach(index, axis));
+            folded.into_iter().any(|folded| kept.0 < folded.1 && folded.0 < kept.1)
+        })
+    };
+    stage.axes.len() >= 3 && loads(&stage.value).iter().any(|load| load.1.iter().any(windowed))
 }
 
 fn channels_last(program: &Program, layouts: &mut [Layout]) {
@@ -104,7 +109,7 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
     };
     let mut chosen: Vec<u32> = Vec::new();
     Step::visit_kernels(&program.body, &mut |kernel| {
-        if kernel.stages.iter().any(|stage| window_channel(stage).is_some()) {
+        if kernel.stages.iter().any(|stage| has_window(kernel, stage)) {
             chosen.extend(kernel.reads().into_iter().chain(kernel.writes()).filter(|&b| !fixed(b)));
         }
     });
