@@ -12,6 +12,7 @@ use crate::layout::{Layout, assign};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
 use crate::schedule::{Plan, choose};
+use crate::x86;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -74,44 +75,79 @@ struct Prepared {
     program: Program,
     arena: Arena,
     packed: Packed,
-    kernels: Vec<Lowered>,
+    kernels: Vec<Scheduled>,
     description: Description,
 }
 
-/// The tiles of a program for a target, indexed as lowering writes them.
+/// A kernel's tile, and its machine code if an emitter of the target's own took it.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// The tile, indexed as lowering writes it.
+    pub lowered: Lowered,
+    /// Machine code, or why it is left to Cranelift.
+    pub code: std::result::Result<Vec<u8>, String>,
+}
+
+/// The tiles of a program for a target, and how its buffers lie.
 ///
 /// # Errors
 /// If a kernel cannot be lowered; names it.
-pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
-    let layouts = assign(program, target);
+pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
+    let target = target_of(options);
+    let layouts = assign(program, &target);
     let mut kernels: Vec<&Kernel> = Vec::new();
     Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
-    let lowered = kernels.into_iter().map(|kernel| {
-        let steps = choose(kernel, program, &layouts, target);
-        let plan = Plan::new(kernel, &steps)?;
-        lower(kernel, program, &layouts, &plan).map_err(|e| e.at(&kernel.name))
+    // Equal kernels, the layers of a model, are emitted once.
+    let mut known: HashMap<String, std::result::Result<Vec<u8>, String>> = HashMap::new();
+    let scheduled = kernels.into_iter().map(|kernel| {
+        let lowered_for = |target: &Target| {
+            let steps = choose(kernel, program, &layouts, target);
+            let plan = Plan::new(kernel, &steps)?;
+            lower(kernel, program, &layouts, &plan).map_err(|e| e.at(&kernel.name))
+        };
+        let lowered = lowered_for(&target)?;
+        if target.vector_bytes <= CRANELIFT.vector_bytes {
+            return Ok(Scheduled { lowered, code: Err("this processor has no emitter of its own".into()) });
+        }
+        let key = anonymous(&lowered.tile);
+        let code = match known.get(&key) {
+            Some(code) => code.clone(),
+            None => {
+                let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
+                let code = x86::emit(&tile).map_err(|e| e.to_string());
+                known.insert(key, code.clone());
+                code
+            }
+        };
+        let lowered = if code.is_ok() { lowered } else { lowered_for(&CRANELIFT)? };
+        Ok(Scheduled { lowered, code })
     });
-    Ok((lowered.collect::<Result<Vec<_>>>()?, layouts))
+    Ok((scheduled.collect::<Result<Vec<_>>>()?, layouts))
 }
 
-fn target_of(triple: &Triple) -> Target {
-    match triple.architecture {
+/// What Cranelift's x86-64 offers whatever the processor has.
+const CRANELIFT: Target = Target::x86_64();
+
+fn target_of(options: &Options) -> Target {
+    let has = |feature: &&str| options.features.iter().any(|f| f == feature);
+    match options.triple.architecture {
         target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
+        _ if x86::FEATURES.iter().all(has) => Target::avx512(),
         _ => Target::x86_64(),
     }
 }
 
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
-    let (kernels, layouts) = lower_program(&mut program, &target_of(&options.triple))?;
+    let (kernels, layouts) = schedule_program(&mut program, options)?;
     let arena = memory::plan(&program, &layouts);
     check_bounds(&program, &arena)?;
-    let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.buffers.clone()).collect();
+    let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.lowered.buffers.clone()).collect();
     Step::visit_kernels(&program.body, &mut |kernel| looked.extend(kernel.reads()));
     looked.extend(memory::driver_reads(&program));
     looked.sort_unstable();
     looked.dedup();
     let packed = Packed::new(&program, &layouts, looked);
-    let names = kernels.iter().map(|kernel| kernel.tile.name.to_string()).collect();
+    let names = kernels.iter().map(|kernel| kernel.lowered.tile.name.to_string()).collect();
     let features: Vec<&str> = used(options).map(|row| row.0).collect();
     let target = format!("{} {}", options.triple, features.join(","));
     let mut description = describe(&program, &arena, &options.name, &target, names);
@@ -164,7 +200,7 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
         object,
         description: prepared.description,
         weights: prepared.packed,
-        tiles: prepared.kernels.into_iter().map(|kernel| kernel.tile).collect(),
+        tiles: prepared.kernels.into_iter().map(|kernel| kernel.lowered.tile).collect(),
         triple: options.triple.clone(),
     })
 }
@@ -175,8 +211,7 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
 /// If the program is not supported.
 pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
     let prepared = prepare(program, options, Some(Placement::Sidecar))?;
-    let settings: Vec<&str> = used(options).map(|row| row.1).collect();
-    let isa = clif::isa_in_memory(&options.triple, &settings, "speed")?;
+    let isa = clif::isa_in_memory(&options.triple, &settings(options), "speed")?;
     let builder = JITBuilder::with_isa(isa, default_libcall_names());
     let mut module = JITModule::new(builder);
     let functions = emit(&mut module, &prepared, options, false)?;
@@ -192,7 +227,7 @@ pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
     })
 }
 
-/// The processor features that code generation uses, and what Cranelift calls them.
+/// The processor features that code generation uses, and what Cranelift calls those it is told of.
 const SETTINGS: &[(&str, &str)] = &[
     ("sse3", "has_sse3"),
     ("ssse3", "has_ssse3"),
@@ -205,6 +240,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("bmi1", "has_bmi1"),
     ("bmi2", "has_bmi2"),
     ("lzcnt", "has_lzcnt"),
+    ("avx512f", ""),
+    ("avx512bw", ""),
+    ("avx512dq", ""),
+    ("avx512vl", ""),
     ("dotprod", "has_dotprod"),
 ];
 
@@ -213,9 +252,12 @@ fn used(options: &Options) -> impl Iterator<Item = &'static (&'static str, &'sta
     SETTINGS.iter().filter(|row| options.features.iter().any(|feature| feature == row.0))
 }
 
+fn settings(options: &Options) -> Vec<&'static str> {
+    used(options).map(|row| row.1).filter(|setting| !setting.is_empty()).collect()
+}
+
 fn isa(options: &Options, opt: &str) -> Result<OwnedTargetIsa> {
-    let settings: Vec<&str> = used(options).map(|row| row.1).collect();
-    clif::isa(&options.triple, &settings, opt)
+    clif::isa(&options.triple, &settings(options), opt)
 }
 
 fn emit(module: &mut dyn Module, prepared: &Prepared, options: &Options, embedded: bool) -> Result<Functions> {
@@ -247,27 +289,32 @@ fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options)
     let mut known: HashMap<String, FuncId> = HashMap::new();
     let mut builder = FunctionBuilderContext::new();
     let mut kernels = Vec::new();
-    for (number, kernel) in prepared.kernels.iter().enumerate() {
-        let key = anonymous(&kernel.tile);
+    for (number, Scheduled { lowered, code }) in prepared.kernels.iter().enumerate() {
+        let key = anonymous(&lowered.tile);
         if let Some(&id) = known.get(&key) {
-            kernels.push((kernel.clone(), id));
+            kernels.push((lowered.clone(), id));
             continue;
         }
-        let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string()).at(&kernel.tile.name);
-        let tile = linearize(&kernel.tile, &prepared.program.facts).map_err(|e| internal(&e))?;
-        let mut context = Context::new();
-        context.func.signature = signature.clone();
-        clif::emit(&tile, &*isa, &mut context.func, &mut builder).map_err(|e| internal(&e))?;
-        let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|e| internal(&e.inner))?;
-        if let Some(reloc) = code.buffer.relocs().first() {
-            return Err(internal(&format!("the code refers to something outside: {reloc:?}")));
-        }
-        let (align, bytes) = (u64::from(code.buffer.alignment), code.code_buffer());
+        let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string()).at(&lowered.tile.name);
         let name = format!("{}.k{number}", options.name);
         let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| internal(&e))?;
-        module.define_function_bytes(id, align.max(16), bytes, &[]).map_err(|e| internal(&e))?;
+        match code {
+            Ok(bytes) => module.define_function_bytes(id, 64, bytes, &[]).map_err(|e| internal(&e))?,
+            Err(_) => {
+                let tile = linearize(&lowered.tile, &prepared.program.facts).map_err(|e| internal(&e))?;
+                let mut context = Context::new();
+                context.func.signature = signature.clone();
+                clif::emit(&tile, &*isa, &mut context.func, &mut builder).map_err(|e| internal(&e))?;
+                let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|e| internal(&e.inner))?;
+                if let Some(reloc) = code.buffer.relocs().first() {
+                    return Err(internal(&format!("the code refers to something outside: {reloc:?}")));
+                }
+                let (align, bytes) = (u64::from(code.buffer.alignment), code.code_buffer());
+                module.define_function_bytes(id, align.max(16), bytes, &[]).map_err(|e| internal(&e))?;
+            }
+        }
         known.insert(key, id);
-        kernels.push((kernel.clone(), id));
+        kernels.push((lowered.clone(), id));
     }
     Ok(kernels)
 }

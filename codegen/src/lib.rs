@@ -18,3 +18,4 @@ pub mod linear;
 pub mod lower;
 pub mod math;
 pub mod schedule;
+pub mod x86;

@@ -9,6 +9,8 @@ pub struct Target {
     pub vector_regs: u32,
     /// Whether a multiply-accumulate can name one lane of a vector register as its factor.
     pub lane_fma: bool,
+    /// Whether a multiply-add leaves its factors as they are and adds into the accumulator.
+    pub adds_in_place: bool,
     /// Bytes of the first level data cache of a core.
     pub l1_bytes: u32,
     /// Bytes of the second level cache of a core.
@@ -17,12 +19,24 @@ pub struct Target {
 
 impl Target {
     /// 128-bit vectors in 16 registers: what every x86-64 offers.
-    pub fn x86_64() -> Target {
-        Target { vector_bytes: 16, vector_regs: 16, lane_fma: false, l1_bytes: 32 << 10, l2_bytes: 512 << 10 }
+    pub const fn x86_64() -> Target {
+        Target {
+            vector_bytes: 16,
+            vector_regs: 16,
+            lane_fma: false,
+            adds_in_place: false,
+            l1_bytes: 32 << 10,
+            l2_bytes: 512 << 10,
+        }
+    }
+
+    /// 512-bit vectors in 32 registers: x86-64 with AVX-512.
+    pub fn avx512() -> Target {
+        Target { vector_bytes: 64, vector_regs: 32, adds_in_place: true, l2_bytes: 1 << 20, ..Target::x86_64() }
     }
 
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
     pub fn aarch64() -> Target {
-        Target { vector_bytes: 16, vector_regs: 32, lane_fma: true, l1_bytes: 32 << 10, l2_bytes: 512 << 10 }
+        Target { vector_regs: 32, lane_fma: true, ..Target::x86_64() }
     }
 }

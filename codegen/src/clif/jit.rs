@@ -55,6 +55,15 @@ impl Jit {
     pub fn with(tile: &Tile, features: &[&str]) -> Result<Jit> {
         let isa = isa_in_memory(&Triple::host(), features, "none")?;
         let (code, listing) = compile(tile, &isa)?;
+        Jit::load(tile, isa, code, listing)
+    }
+
+    /// Machine code that another emitter made of a tile, for this machine.
+    pub fn of_bytes(tile: &Tile, code: Vec<u8>) -> Result<Jit> {
+        Jit::load(tile, isa_in_memory(&Triple::host(), &[], "none")?, code, String::new())
+    }
+
+    fn load(tile: &Tile, isa: OwnedTargetIsa, code: Vec<u8>, listing: String) -> Result<Jit> {
         let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string());
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         let signature = super::signature(&*isa);

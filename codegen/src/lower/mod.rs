@@ -134,7 +134,7 @@ impl<'a> Lowering<'a> {
     fn tasks(&mut self) -> Tasks {
         let single = Tasks { count: Index::from(1), first: None };
         let Some(axis) = self.plan.outer.first().filter(|_| !is_serial(self.kernel)) else { return single };
-        let mut segments = self.segments(axis, &Index::zero());
+        let mut segments = self.segments(axis);
         let Some(segment) = segments.pop().filter(|_| segments.is_empty()) else { return single };
         let count = segment.count.clone();
         self.facts.axis(TASK, &count);
@@ -147,7 +147,7 @@ impl<'a> Lowering<'a> {
             return self.outer_block(1, axis, segment, low, &point, tasks);
         }
         let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&[point]) };
-        for segment in self.segments(&axis, &Index::zero()) {
+        for segment in self.segments(&axis) {
             if segment.count.is(1) {
                 self.outer_block(depth + 1, &axis, &segment, segment.at(&Index::zero()), &point, tasks)?;
                 continue;

@@ -33,7 +33,7 @@ impl Lowering<'_> {
     fn inner_loops(&mut self, number: usize, stage: &Stage, own: &[Name], points: &[Point]) -> Result<()> {
         let Some((axis, rest)) = own.split_first() else { return self.stage_at(number, stage, points) };
         self.hoist(&stage.value, own, points)?;
-        for segment in self.segments(axis, &mlc_ir::Index::zero()) {
+        for segment in self.segments(axis) {
             let variable = self.open_loop(axis, &segment.count);
             let low = segment.at(&mlc_ir::Index::var(variable));
             let spread = points.iter().flat_map(|point| spread(point, axis, &segment, &low)).collect::<Vec<_>>();
@@ -74,7 +74,7 @@ impl Lowering<'_> {
             let narrow = Some(self.cell(typed(dtype, point.lanes()), identity));
             return Ok(Cells { wide: vec![], narrow, lanes: point.lanes() });
         };
-        let segments = self.segments(axis, &mlc_ir::Index::zero());
+        let segments = self.folded_segments(axis);
         let vectors = segments.iter().filter(|s| s.lanes > 1).map(|s| s.block).max().unwrap_or(0);
         let lanes = self.plan.lanes(axis);
         let wide = (0..vectors).map(|_| self.cell(typed(dtype, lanes), identity.clone())).collect();
@@ -98,7 +98,7 @@ impl Lowering<'_> {
             return Ok(());
         };
         self.hoist(&stage.value, axes, points)?;
-        for segment in self.segments(axis, &mlc_ir::Index::zero()) {
+        for segment in self.folded_segments(axis) {
             let once = segment.count.is(1);
             let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
             let low = segment.at(&variable.map_or(mlc_ir::Index::zero(), mlc_ir::Index::var));
@@ -151,7 +151,7 @@ impl Lowering<'_> {
         let ty = typed(stage.value.dtype(), point.lanes());
         if let (Monoid::Sum, Some((a, b)), Some(row)) = (reduce.monoid, product(&stage.value), row(ty)) {
             let (a, b) = (self.eval(&a, point)?.operand, self.eval(&b, point)?.operand);
-            self.push(Inst::Dot { row: row.into(), cell, a, b });
+            self.push(Inst::Dot { row, cell, a, b });
             return Ok(());
         }
         let value = self.eval(&stage.value, point)?;
@@ -267,14 +267,8 @@ pub(crate) fn product(expr: &Expr) -> Option<(Expr, Expr)> {
 }
 
 /// The row of the matrix table that multiplies and accumulates lanes of a type.
-fn row(ty: Type) -> Option<&'static str> {
-    match (ty.dtype, ty.lanes) {
-        (DType::F32, 4) => Some("f32x4"),
-        (DType::F32, 1) => Some("f32"),
-        (DType::F64, 2) => Some("f64x2"),
-        (DType::F64, 1) => Some("f64"),
-        _ => None,
-    }
+fn row(ty: Type) -> Option<Name> {
+    matches!(ty.dtype, DType::F32 | DType::F64).then(|| ty.to_string().into())
 }
 
 fn identity(monoid: Monoid, dtype: DType) -> Operand {

@@ -22,23 +22,45 @@ impl Segment {
     }
 }
 
+/// Lanes of 32 bits in the smallest vector.
+const NARROWEST: u16 = 4;
+
 impl Lowering<'_> {
-    /// The segments of an axis, by its block and lanes in the plan: full blocks, then whole vectors, then points.
-    pub(super) fn segments(&self, axis: &Name, base: &Index) -> Vec<Segment> {
-        let extent = self.kernel.extent(axis).cloned().unwrap_or_default();
+    /// The segments of an axis, by its block and lanes in the plan: full blocks, smaller ones, narrower vectors, points.
+    pub(super) fn segments(&self, axis: &Name) -> Vec<Segment> {
         let (block, lanes) = (self.plan.block(axis), self.plan.lanes(axis));
-        let mut segments = Vec::new();
-        let mut base = base.clone();
-        let mut left = extent;
-        let mut sizes = vec![(block, lanes)];
-        if let Some(left) = left.as_const().filter(|_| lanes == 1) {
-            // What is left of a number of points is one smaller block.
-            sizes.push(((left % i64::from(block)) as u32, 1));
-        } else if lanes > 1 && block > 1 {
-            let vectors = left.as_const().map_or(1, |n| n % (i64::from(block) * i64::from(lanes)) / i64::from(lanes));
-            sizes.push((vectors as u32, lanes));
+        let mut sizes = self.whole(axis);
+        if lanes == 1 {
+            sizes.extend(halves(block / 2, 1).map(|block| (block, 1)));
         }
+        sizes.extend(halves(u32::from(lanes / 2), u32::from(NARROWEST)).map(|lanes| (1, lanes as u16)));
+        self.cut(axis, sizes)
+    }
+
+    /// The segments of a folded axis: vectors of one width, because each has an accumulator, then points.
+    pub(super) fn folded_segments(&self, axis: &Name) -> Vec<Segment> {
+        let sizes = self.whole(axis);
+        self.cut(axis, sizes)
+    }
+
+    /// Full blocks and, in one smaller block, the vectors or points that are left.
+    fn whole(&self, axis: &Name) -> Vec<(u32, u16)> {
+        let (block, lanes) = (self.plan.block(axis), self.plan.lanes(axis));
+        let width = i64::from(block) * i64::from(lanes);
+        let extent = self.kernel.extent(axis).and_then(Index::as_const);
+        let left = extent.map(|n| (n % width / i64::from(lanes)) as u32);
+        match left {
+            Some(left) => vec![(block, lanes), (left, lanes)],
+            None if lanes > 1 => vec![(block, lanes), (1, lanes)],
+            None => vec![(block, lanes)],
+        }
+    }
+
+    /// As many blocks of each size as what is left allows.
+    fn cut(&self, axis: &Name, mut sizes: Vec<(u32, u16)>) -> Vec<Segment> {
         sizes.push((1, 1));
+        let mut segments = Vec::new();
+        let (mut base, mut left) = (Index::zero(), self.kernel.extent(axis).cloned().unwrap_or_default());
         for (block, lanes) in sizes {
             let width = Index::from(i64::from(block) * i64::from(lanes));
             if width.is(0) || left.is(0) {
@@ -55,4 +77,9 @@ impl Lowering<'_> {
         }
         segments
     }
+}
+
+/// A number, and its halves down to the least that is worth it.
+fn halves(from: u32, least: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some(from), |n| Some(n / 2)).take_while(move |n| *n > 1 && *n >= least)
 }

@@ -15,13 +15,23 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
-    let lanes = (target.vector_bytes / 4) as u16;
-    match best_vector(&judge, &outer, lanes) {
+    match best_vector(&judge, &outer, target) {
         Lanes::None => order_steps(&judge, &outer, None),
-        Lanes::Outer(axis) => outer_steps(&judge, &outer, &axis, lanes, target),
-        Lanes::Inner => inner_steps(&judge, &outer, lanes),
+        Lanes::Outer(axis) => outer_steps(&judge, &outer, &axis, target),
+        Lanes::Inner => inner_steps(&judge, &outer, target),
     }
 }
+
+/// Lanes along an axis: as many as a register has, or the part of it that the axis fills; `None` if it fills not even
+/// 128 bits.
+fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> {
+    let points = judge.points(axis);
+    let widest = (target.vector_bytes / 4) as u16;
+    (2..).map(|n| widest >> (n - 2)).take_while(|&n| n >= NARROWEST).find(|&n| points >= f64::from(n))
+}
+
+/// Lanes of 32 bits in 128.
+const NARROWEST: u16 = 4;
 
 /// Where the lanes run.
 enum Lanes {
@@ -35,21 +45,22 @@ fn innermost(stage: &Stage, outer: &[Name]) -> Option<Name> {
     inner_axes(stage, outer).last().cloned()
 }
 
-fn best_vector(judge: &Judge, outer: &[Name], lanes: u16) -> Lanes {
+fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> Lanes {
     if !judge.has_lanes() {
         return Lanes::None;
     }
-    let wide_enough = |axis: &Name| judge.points(axis) >= f64::from(lanes);
-    let mut best = (judge.kernel_cost(outer, lanes, &|_| None), Lanes::None);
-    for axis in outer.iter().filter(|axis| wide_enough(axis)) {
-        let cost = judge.kernel_cost(outer, lanes, &|_| Some(axis.clone()));
+    let along = |axis: Name| lanes(judge, &axis, target).map(|lanes| (axis, lanes));
+    let mut best = (judge.kernel_cost(outer, &|_| None), Lanes::None);
+    for axis in outer {
+        let Some(vector) = along(axis.clone()) else { continue };
+        let cost = judge.kernel_cost(outer, &|_| Some(vector.clone()));
         if cost < best.0 {
             best = (cost, Lanes::Outer(axis.clone()));
         }
     }
-    let inner = |stage: &Stage| innermost(stage, outer).filter(|axis| wide_enough(axis));
+    let inner = |stage: &Stage| innermost(stage, outer).and_then(along);
     if judge.kernel.stages.iter().any(|stage| inner(stage).is_some()) {
-        let cost = judge.kernel_cost(outer, lanes, &inner);
+        let cost = judge.kernel_cost(outer, &inner);
         if cost < best.0 {
             best = (cost, Lanes::Inner);
         }
@@ -81,7 +92,8 @@ fn order_steps(judge: &Judge, outer: &[Name], last: Option<&Name>) -> Vec<Step> 
     vec![Step::Order(order)]
 }
 
-fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &Target) -> Vec<Step> {
+fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> Vec<Step> {
+    let lanes = lanes(judge, axis, target).unwrap_or(NARROWEST);
     let vectors = (judge.points(axis) / f64::from(lanes)) as u32;
     let Some(rows) = row_axis(judge, outer, axis) else {
         let mut steps = order_steps(judge, outer, Some(axis));
@@ -91,8 +103,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &
         return steps;
     };
     let columns = columns(target).min(vectors.max(1));
-    // Cells, the columns, and for each row a factor, which a fused multiply-add may overwrite and so needs twice.
-    let height = block_rows(judge, &rows, (target.vector_regs - 4) / (columns + 1));
+    let height = block_rows(judge, &rows, most_rows(target, columns));
     // Panels of columns outermost: a panel of weights is used for all rows while it is near.
     let mut order: Vec<Name> = vec![axis.clone()];
     if !weights_follow(judge, axis) {
@@ -117,6 +128,16 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, lanes: u16, target: &
     steps
 }
 
+/// Rows of accumulators that registers have room for, beside the columns and two factors; or, where a multiply-add
+/// overwrites a factor, one more register a row.
+fn most_rows(target: &Target, columns: u32) -> u32 {
+    if target.adds_in_place {
+        (target.vector_regs - columns - 2) / columns
+    } else {
+        (target.vector_regs - 4) / (columns + 1)
+    }
+}
+
 /// Steps of the innermost folded axis that are written out, so that loop control weighs little.
 fn folded_block(judge: &Judge) -> Option<Step> {
     const STEPS: u32 = 4;
@@ -133,7 +154,8 @@ fn columns(target: &Target) -> u32 {
 
 /// Rows of a register block: as many as fit, or fewer if they leave no rest, or else blocks of about one size.
 fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
-    let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return most };
+    // Lengths tend to be even.
+    let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return (most & !1).max(1) };
     let extent = extent.max(1) as u32;
     let exact = (1..=most).rev().find(|n| extent.is_multiple_of(*n)).unwrap_or(1);
     if exact * 3 >= most * 2 { exact } else { extent.div_ceil(extent.div_ceil(most)) }
@@ -177,15 +199,13 @@ pub(crate) fn loads(expr: &Expr) -> Vec<(u32, Vec<Index>)> {
     loads
 }
 
-fn inner_steps(judge: &Judge, outer: &[Name], lanes: u16) -> Vec<Step> {
+fn inner_steps(judge: &Judge, outer: &[Name], target: &Target) -> Vec<Step> {
     let mut steps = order_steps(judge, outer, None);
     let mut seen: Vec<Name> = Vec::new();
     for stage in &judge.kernel.stages {
         let Some(axis) = innermost(stage, outer).filter(|axis| !seen.contains(axis)) else { continue };
+        let Some(lanes) = lanes(judge, &axis, target) else { continue };
         let vectors = (judge.points(&axis) / f64::from(lanes)) as u32;
-        if vectors == 0 {
-            continue;
-        }
         steps.push(Step::Vector(axis.clone(), lanes));
         let contraction = stage.reduce.is_some() && product(&stage.value).is_some() && judge.kernel.stages.len() == 1;
         steps.push(Step::Block(axis.clone(), if contraction { 2 } else { 4 }.min(vectors)));

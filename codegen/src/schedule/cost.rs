@@ -24,13 +24,14 @@ impl Judge<'_> {
         extent.max(1) as f64
     }
 
-    /// Cost of the whole kernel with lanes along `vector` of each stage (`None`: scalar).
-    pub fn kernel_cost(&self, outer: &[Name], lanes: u16, vector: &dyn Fn(&Stage) -> Option<Name>) -> f64 {
+    /// Cost of the whole kernel with so many lanes along an axis of each stage (`None`: scalar).
+    pub fn kernel_cost(&self, outer: &[Name], vector: &dyn Fn(&Stage) -> Option<(Name, u16)>) -> f64 {
         let stage_cost = |stage: &Stage| {
             let axes = outer.iter().chain(inner_axes(stage, outer));
             let points: f64 = axes.map(|axis| self.points(axis)).product();
-            let axis = vector(stage);
-            let lanes = if axis.is_some() { f64::from(lanes) } else { 1.0 };
+            let vector = vector(stage);
+            let lanes = vector.as_ref().map_or(1.0, |vector| f64::from(vector.1));
+            let axis = vector.map(|vector| vector.0);
             let folded = stage.reduce.iter().flat_map(|r| &r.axes).map(|axis| self.points(axis)).product::<f64>();
             let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes);
             if let Some(store) = &stage.store {
@@ -67,13 +68,13 @@ impl Judge<'_> {
         match axis {
             None => 1.0,
             Some(axis) if index.iter().all(|i| !i.mentions(axis)) => 0.7,
-            Some(axis) if self.consecutive(buffer, index, axis) => 1.0,
+            Some(axis) if self.consecutive(buffer, index, axis, lanes as i64) => 1.0,
             Some(_) => 2.0 * lanes,
         }
     }
 
-    /// Whether neighbours along an axis are neighbours in memory.
-    pub fn consecutive(&self, buffer: u32, index: &[Index], axis: &str) -> bool {
+    /// Whether so many neighbours along an axis are neighbours in memory.
+    fn consecutive(&self, buffer: u32, index: &[Index], axis: &str, lanes: i64) -> bool {
         let layout = &self.layouts[buffer as usize];
         // A weight without a layout yet will be given the best one.
         let dims = index.iter().enumerate().filter(|(_, i)| i.mentions(axis));
@@ -83,19 +84,19 @@ impl Judge<'_> {
         }
         let memory = layout.index(index, &self.facts);
         let Some((inner, outer)) = memory.split_last() else { return false };
-        // Four neighbours from a multiple of four on: what a vector sees.
+        // The first and the last of a vector that begins at a multiple of its lanes.
         let at = |n: i64| {
             let move_to = |i: &Index| {
                 i.rebuild(&self.facts, &|atom| match atom {
-                    mlc_ir::index::Atom::Var(name) if &**name == axis => Some(Index::atom(atom.clone()) * 4 + n),
+                    mlc_ir::index::Atom::Var(name) if &**name == axis => Some(Index::atom(atom.clone()) * lanes + n),
                     _ => None,
                 })
             };
             (outer.iter().map(move_to).collect::<Vec<_>>(), move_to(inner))
         };
         let (first_outer, first) = at(0);
-        let (last_outer, last) = at(3);
-        first_outer == last_outer && last == first + 3
+        let (last_outer, last) = at(lanes - 1);
+        first_outer == last_outer && last == first + (lanes - 1)
     }
 
     /// Whether a buffer's layout is still free to choose: a constant of more than one dim that a fold reads.

@@ -53,7 +53,31 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
             panic!("{features:?}: {difference}\n{tile}\n{linear}");
         }
     }
+    if let Some(code) = wide(&linear) {
+        let jit = Jit::of_bytes(&linear, code.clone()).unwrap();
+        let found = run(&jit, &linear, buffers, symbols, tasks as u64);
+        if let Some(difference) = difference(&linear, &bytes(&expected), &found) {
+            panic!("AVX-512: {difference}\n{linear}\n{}", crate::x86::listing(&code));
+        }
+    }
     bytes(&expected)
+}
+
+/// Code for AVX-512, if this machine has it and the emitter takes the tile.
+#[cfg(target_arch = "x86_64")]
+fn wide(linear: &Tile) -> Option<Vec<u8>> {
+    use std::arch::is_x86_feature_detected;
+    let code = crate::x86::emit(linear).inspect_err(|e| println!("refused: {e}")).ok()?;
+    let has = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    has.then_some(code)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn wide(_: &Tile) -> Option<Vec<u8>> {
+    None
 }
 
 fn jit(linear: &Tile, features: Option<&[&str]>, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
@@ -63,6 +87,10 @@ fn jit(linear: &Tile, features: Option<&[&str]>, buffers: &[Buffer], symbols: &[
         Some(features) => Jit::with(linear, features),
     };
     let jit = jit.unwrap_or_else(|e| panic!("{e}\n{linear}"));
+    run(&jit, linear, buffers, symbols, tasks)
+}
+
+fn run(jit: &Jit, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
     let params = linear.params.iter().filter(|param| param.space != Space::Scratch);
     let slack: Vec<usize> = params.map(|param| param.slack as usize).collect();
     let mut memory: Vec<Vec<u8>> =

@@ -1,0 +1,404 @@
+//! Loads, stores, arithmetic, comparisons, conversions.
+
+use super::code::{Arg, Class, Effect, Mem, Size, V};
+use super::select::{Selector, class, r64};
+use super::table::{self, Codes, at};
+use super::{Result, refuse};
+use iced_x86::Code;
+use mlc_ir::DType;
+use mlc_ir::tile::{Access, Binary, Compare, Op, Operand, Type, Unary};
+
+impl Selector<'_> {
+    /// What an instruction computes.
+    pub fn op(&mut self, ty: Type, op: &Op) -> Result<V> {
+        match op {
+            Op::Load(from, None) => {
+                let from = self.place(from)?;
+                self.load(ty, from)
+            }
+            Op::Load(..) => refuse("a masked load"),
+            Op::Broadcast(from) => {
+                let from = self.place(from)?;
+                self.broadcast(ty, from)
+            }
+            Op::Splat(_) | Op::Iota | Op::Index(_) | Op::Lane(..) | Op::Pack(_) | Op::Reduce(..) => self.lanes(ty, op),
+            Op::Compare(how, of, a, b) => match class(*of) {
+                Class::Vector => self.compare_lanes(*how, *of, a, b),
+                Class::General => self.compare_scalars(*how, *of, a, b),
+                Class::Mask => refuse("a comparison of bools"),
+            },
+            Op::Select(mask, a, b) => match class(ty) {
+                Class::Vector => self.blend(ty, mask, a, b),
+                Class::General => self.select_scalar(ty, mask, a, b),
+                Class::Mask => refuse("a choice of bools"),
+            },
+            Op::Convert(from, a) => self.convert(ty, *from, a),
+            Op::Bitcast(from, a) => self.bitcast(ty, *from, a),
+            Op::Math(function, _) => refuse(format!("`{}` in a linear tile", function.name())),
+            Op::Unary(..) | Op::Binary(..) | Op::Fma(..) => match class(ty) {
+                Class::Vector => self.arithmetic(ty, op),
+                Class::General => self.scalar(ty, op),
+                Class::Mask => self.logic(op),
+            },
+        }
+    }
+
+    /// An instruction on lanes that writes a new register.
+    pub fn make(&mut self, codes: &Codes, size: Size, operands: &[Arg]) -> V {
+        let v = self.vector();
+        let args: Vec<Arg> = std::iter::once(Arg::Reg(v, size)).chain(operands.iter().copied()).collect();
+        self.code.inst(at(codes, size), Effect::Write, &args);
+        v
+    }
+
+    /// The register of an operand of a type.
+    pub fn reg(&mut self, operand: &Operand, ty: Type) -> Result<V> {
+        match (operand, class(ty)) {
+            (Operand::Ref(value), _) => {
+                let (v, have) = self.value(&value.name)?;
+                if have == ty { Ok(v) } else { refuse(format!("{operand} is no {ty}")) }
+            }
+            (_, Class::Vector) => {
+                let size = table::size(ty)?;
+                let constant = self.arg(operand, ty)?;
+                let v = self.vector();
+                self.load_constant(v, size, constant);
+                Ok(v)
+            }
+            (Operand::Int(n), Class::General) => {
+                let v = self.general();
+                self.number(v, *n);
+                Ok(v)
+            }
+            (Operand::Int(n), Class::Mask) => {
+                let v = self.mask();
+                let code = if *n == 0 { Code::VEX_Kxorw_kr_kr_kr } else { Code::VEX_Kxnorw_kr_kr_kr };
+                let k = Arg::Reg(v, Size::Mask);
+                self.code.inst(code, Effect::Write, &[k, k, k]);
+                Ok(v)
+            }
+            (Operand::Float(_), _) => refuse("a float where an int should be"),
+        }
+    }
+
+    /// An operand of lanes: a register, or a constant in memory.
+    pub fn arg(&mut self, operand: &Operand, ty: Type) -> Result<Arg> {
+        let size = table::size(ty)?;
+        let bits = match (operand, ty.dtype) {
+            (Operand::Ref(_), _) => return Ok(Arg::Reg(self.reg(operand, ty)?, size)),
+            (Operand::Float(x), DType::F32) => (*x as f32).to_bits(),
+            (Operand::Int(n), DType::I32 | DType::U32) => *n as u32,
+            _ => return refuse(format!("{operand} as {ty}")),
+        };
+        Ok(self.bits(bits))
+    }
+
+    /// A constant in all lanes.
+    pub fn bits(&mut self, bits: u32) -> Arg {
+        self.code.constant(&bits.to_le_bytes(), true)
+    }
+
+    /// Puts a constant into all lanes of a register.
+    pub fn load_constant(&mut self, to: V, size: Size, constant: Arg) {
+        let Arg::Mem(mem) = constant else { return };
+        let zero = self.code.pool.get(mem.offset as usize..mem.offset as usize + 4) == Some(&[0; 4]);
+        if zero && mem.broadcast {
+            let x = Arg::Reg(to, Size::Xmm);
+            self.code.inst(at(&table::XOR, Size::Xmm), Effect::Write, &[x, x, x]);
+            return;
+        }
+        let from = Arg::Mem(Mem { broadcast: false, ..mem });
+        self.code.inst(at(&table::BROADCAST, size), Effect::Write, &[Arg::Reg(to, size), from]);
+    }
+
+    fn load(&mut self, ty: Type, from: Mem) -> Result<V> {
+        match (class(ty), ty.lanes) {
+            (Class::General, _) => self.load_int(ty.dtype, from),
+            (Class::Mask, 1) => {
+                let v = self.load_int(ty.dtype, from)?;
+                Ok(self.mask_of(v))
+            }
+            (Class::Mask, _) => {
+                let size = table::size(Type { dtype: DType::I32, ..ty })?;
+                let wide = Arg::Reg(self.make(&table::WIDEN_BYTES, size, &[Arg::Mem(from)]), size);
+                let mask = self.mask();
+                let args = [Arg::Reg(mask, Size::Mask), wide, wide];
+                self.code.inst(at(&table::TEST, size), Effect::Write, &args);
+                Ok(mask)
+            }
+            (Class::Vector, 1) if ty.dtype == DType::F32 => {
+                let v = self.vector();
+                let args = [Arg::Reg(v, Size::Xmm), Arg::Mem(from)];
+                self.code.inst(Code::EVEX_Vmovss_xmm_k1z_m32, Effect::Write, &args);
+                Ok(v)
+            }
+            (Class::Vector, _) if matches!(ty.dtype, DType::I8 | DType::U8) => {
+                // Bytes are widened at once; only their conversion may read them.
+                let codes = if ty.dtype == DType::I8 { &table::WIDEN_SIGNED_BYTES } else { &table::WIDEN_BYTES };
+                let size = table::size(Type { dtype: DType::I32, ..ty })?;
+                Ok(self.make(codes, size, &[Arg::Mem(from)]))
+            }
+            (Class::Vector, _) => {
+                let size = table::size(ty)?;
+                Ok(self.make(&table::LOAD, size, &[Arg::Mem(from)]))
+            }
+        }
+    }
+
+    fn broadcast(&mut self, ty: Type, from: Mem) -> Result<V> {
+        if ty.lanes == 1 {
+            return self.load(ty, from);
+        }
+        let size = table::size(ty)?;
+        Ok(self.make(&table::BROADCAST, size, &[Arg::Mem(from)]))
+    }
+
+    pub fn store(&mut self, to: &Access, value: &Operand, ty: Type) -> Result<()> {
+        let to = Arg::Mem(self.place(to)?);
+        let v = self.reg(value, ty)?;
+        let (code, size) = match (class(ty), ty.lanes) {
+            (Class::Vector, 1) => (Code::EVEX_Vmovss_m32_k1_xmm, Size::Xmm),
+            (Class::Vector, _) => {
+                let size = table::size(ty)?;
+                (at(&table::STORE, size), size)
+            }
+            (Class::General, _) => match ty.dtype.bytes() {
+                8 => (Code::Mov_rm64_r64, Size::R64),
+                4 => (Code::Mov_rm32_r32, Size::R32),
+                _ => return refuse(format!("a store of {ty}")),
+            },
+            (Class::Mask, _) => return refuse("a store of bools"),
+        };
+        self.code.inst(code, Effect::Read, &[to, Arg::Reg(v, size)]);
+        Ok(())
+    }
+
+    fn arithmetic(&mut self, ty: Type, op: &Op) -> Result<V> {
+        let size = table::size(ty)?;
+        match op {
+            Op::Binary(op, a, b) => {
+                let codes = table::binary(*op, ty.dtype)?;
+                // A constant is read from memory, which only the second operand may be.
+                let commutes = matches!(op, Binary::Add | Binary::Mul | Binary::And | Binary::Or | Binary::Xor);
+                let (a, b) = if commutes && !matches!(a, Operand::Ref(_)) { (b, a) } else { (a, b) };
+                let (a, b) = (Arg::Reg(self.reg(a, ty)?, size), self.arg(b, ty)?);
+                Ok(self.make(codes, size, &[a, b]))
+            }
+            Op::Fma(a, b, c) => {
+                if ty.dtype != DType::F32 {
+                    return refuse(format!("fma of {ty}"));
+                }
+                let (a, b) = if matches!(a, Operand::Ref(_)) { (a, b) } else { (b, a) };
+                // `a` is overwritten: v = v * b + c.
+                let v = self.vector();
+                let from = self.arg(a, ty)?;
+                match from {
+                    Arg::Reg(..) => {
+                        self.code.inst(at(&table::MOVE, size), Effect::Write, &[Arg::Reg(v, size), from]);
+                    }
+                    _ => self.load_constant(v, size, from),
+                }
+                let (b, c) = (Arg::Reg(self.reg(b, ty)?, size), self.arg(c, ty)?);
+                self.code.inst(at(&table::FMA_MULTIPLY, size), Effect::Modify, &[Arg::Reg(v, size), b, c]);
+                Ok(v)
+            }
+            Op::Unary(op, a) => {
+                let a = Arg::Reg(self.reg(a, ty)?, size);
+                self.unary(*op, ty, size, a)
+            }
+            _ => refuse("no arithmetic"),
+        }
+    }
+
+    fn unary(&mut self, op: Unary, ty: Type, size: Size, a: Arg) -> Result<V> {
+        let float = ty.dtype == DType::F32;
+        if let Some(mode) = table::rounding(op).filter(|_| float) {
+            return Ok(self.make(&table::ROUND, size, &[a, Arg::Imm8(mode)]));
+        }
+        Ok(match op {
+            Unary::Sqrt if float => self.make(&table::SQRT, size, &[a]),
+            Unary::Neg if float => {
+                let sign = self.bits(1 << 31);
+                self.make(&table::XOR, size, &[a, sign])
+            }
+            Unary::Abs if float => {
+                let rest = self.bits(!(1 << 31));
+                self.make(&table::AND, size, &[a, rest])
+            }
+            Unary::Neg => {
+                let zero = Arg::Reg(self.reg(&Operand::Int(0), ty)?, size);
+                self.make(&table::SUB, size, &[zero, a])
+            }
+            Unary::Not => {
+                let ones = self.bits(u32::MAX);
+                self.make(&table::XOR, size, &[a, ones])
+            }
+            _ => return refuse(format!("{} of {ty}", op.name())),
+        })
+    }
+
+    /// Operations on bools.
+    fn logic(&mut self, op: &Op) -> Result<V> {
+        let ty = Type { dtype: DType::Bool, lanes: 1 };
+        let mut of = |operand: &Operand| match operand {
+            Operand::Ref(value) => Ok(Arg::Reg(self.value(&value.name)?.0, Size::Mask)),
+            _ => Ok(Arg::Reg(self.reg(operand, ty)?, Size::Mask)),
+        };
+        let (code, operands) = match op {
+            Op::Unary(Unary::Not, a) => (Code::VEX_Knotw_kr_kr, vec![of(a)?]),
+            Op::Binary(Binary::And, a, b) => (Code::VEX_Kandw_kr_kr_kr, vec![of(a)?, of(b)?]),
+            Op::Binary(Binary::Or, a, b) => (Code::VEX_Korw_kr_kr_kr, vec![of(a)?, of(b)?]),
+            Op::Binary(Binary::Xor, a, b) => (Code::VEX_Kxorw_kr_kr_kr, vec![of(a)?, of(b)?]),
+            _ => return refuse("no logic"),
+        };
+        let v = self.mask();
+        let args: Vec<Arg> = std::iter::once(Arg::Reg(v, Size::Mask)).chain(operands).collect();
+        self.code.inst(code, Effect::Write, &args);
+        Ok(v)
+    }
+
+    /// Compares registers of lanes.
+    pub fn test(&mut self, codes: &Codes, predicate: u8, size: Size, a: Arg, b: Arg) -> V {
+        let mask = self.mask();
+        let args = [Arg::Reg(mask, Size::Mask), a, b, Arg::Imm8(predicate)];
+        self.code.inst(at(codes, size), Effect::Write, &args);
+        mask
+    }
+
+    fn compare_lanes(&mut self, how: Compare, of: Type, a: &Operand, b: &Operand) -> Result<V> {
+        let size = table::size(of)?;
+        let (a, b) = (Arg::Reg(self.reg(a, of)?, size), self.arg(b, of)?);
+        let codes = match of.dtype {
+            DType::F32 => &table::COMPARE_FLOAT,
+            DType::I32 => &table::COMPARE_SIGNED,
+            _ => &table::COMPARE_UNSIGNED,
+        };
+        Ok(self.test(codes, table::predicate(how, of.dtype == DType::F32), size, a, b))
+    }
+
+    fn blend(&mut self, ty: Type, mask: &Operand, a: &Operand, b: &Operand) -> Result<V> {
+        let size = table::size(ty)?;
+        let mask = self.reg(mask, Type { dtype: DType::Bool, ..ty })?;
+        let (a, b) = (self.arg(a, ty)?, Arg::Reg(self.reg(b, ty)?, size));
+        Ok(self.choose(size, mask, a, b))
+    }
+
+    /// `mask ? a : b`
+    pub fn choose(&mut self, size: Size, mask: V, a: Arg, b: Arg) -> V {
+        let v = self.vector();
+        self.code.masked(at(&table::BLEND, size), &[Arg::Reg(v, size), b, a], mask, false);
+        v
+    }
+
+    fn convert(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
+        match (class(from), class(ty)) {
+            _ if ty == from => self.reg(a, ty),
+            (Class::Vector, Class::Vector) => self.convert_lanes(ty, from, a),
+            (Class::General, Class::General) => {
+                let a = self.reg(a, from)?;
+                self.extend(ty.dtype, a)
+            }
+            (Class::General, Class::Vector) if ty.dtype == DType::F32 && from.dtype != DType::U64 => {
+                let a = self.reg(a, from)?;
+                let v = self.vector();
+                self.load_zero(v);
+                let x = Arg::Reg(v, Size::Xmm);
+                self.code.inst(Code::EVEX_Vcvtsi2ss_xmm_xmm_rm64_er, Effect::Write, &[x, x, r64(a)]);
+                Ok(v)
+            }
+            (Class::General, Class::Mask) => {
+                let a = self.reg(a, from)?;
+                Ok(self.mask_of_flags(a, Arg::Imm32(0), Code::Cmovne_r64_rm64))
+            }
+            (Class::Mask, Class::General) => {
+                let a = self.reg(a, from)?;
+                Ok(self.int_of_mask(a))
+            }
+            (Class::Mask, Class::Vector) => {
+                let size = table::size(ty)?;
+                let mask = self.reg(a, from)?;
+                let one = self.arg(&one(ty.dtype), ty)?;
+                let Arg::Mem(one) = one else { return refuse("no constant") };
+                let v = self.vector();
+                let args = [Arg::Reg(v, size), Arg::Mem(Mem { broadcast: false, ..one })];
+                self.code.masked(at(&table::BROADCAST, size), &args, mask, true);
+                Ok(v)
+            }
+            (Class::Vector, Class::Mask) => {
+                let size = table::size(from)?;
+                let a = Arg::Reg(self.reg(a, from)?, size);
+                if from.dtype == DType::F32 {
+                    let zero = self.bits(0);
+                    return Ok(self.test(&table::COMPARE_FLOAT, 4, size, a, zero));
+                }
+                let mask = self.mask();
+                self.code.inst(at(&table::TEST, size), Effect::Write, &[Arg::Reg(mask, Size::Mask), a, a]);
+                Ok(mask)
+            }
+            _ => refuse(format!("conversion of {from} to {ty}")),
+        }
+    }
+
+    fn load_zero(&mut self, v: V) {
+        let x = Arg::Reg(v, Size::Xmm);
+        self.code.inst(at(&table::XOR, Size::Xmm), Effect::Write, &[x, x, x]);
+    }
+
+    fn convert_lanes(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
+        let size = table::size(ty)?;
+        match (from.dtype, ty.dtype) {
+            (DType::I32, DType::F32) => {
+                let a = self.arg(a, from)?;
+                Ok(self.make(&table::FLOAT_OF_INT, size, &[a]))
+            }
+            (DType::F32, DType::I32) if from.lanes > 1 => {
+                let a = Arg::Reg(self.reg(a, from)?, size);
+                let v = Arg::Reg(self.make(&table::INT_OF_FLOAT, size, &[a]), size);
+                // What is too large became the lowest int, and so did NaN.
+                let limit = self.bits(2f32.powi(31).to_bits());
+                let large = self.test(&table::COMPARE_FLOAT, 0x1d, size, a, limit);
+                let most = self.bits(i32::MAX as u32);
+                let v = Arg::Reg(self.choose(size, large, most, v), size);
+                let nan = self.test(&table::COMPARE_FLOAT, 3, size, a, a);
+                let zero = self.bits(0);
+                Ok(self.choose(size, nan, zero, v))
+            }
+            (DType::I8 | DType::U8, DType::I32 | DType::U32) => self.reg(a, from),
+            (DType::I8 | DType::U8, DType::F32) => {
+                let a = Arg::Reg(self.reg(a, from)?, size);
+                Ok(self.make(&table::FLOAT_OF_INT, size, &[a]))
+            }
+            (DType::I32, DType::U32) | (DType::U32, DType::I32) => self.reg(a, from),
+            _ => refuse(format!("conversion of {from} to {ty}")),
+        }
+    }
+
+    fn bitcast(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
+        let a = self.reg(a, from)?;
+        match (class(from), class(ty)) {
+            (Class::Vector, Class::Vector) => {
+                table::size(from)?;
+                table::size(ty)?;
+                Ok(a)
+            }
+            (Class::General, Class::General) => self.extend(ty.dtype, a),
+            (Class::Vector, Class::General) if from.dtype == DType::F32 => {
+                let v = self.general();
+                let args = [Arg::Reg(v, Size::R32), Arg::Reg(a, Size::Xmm)];
+                self.code.inst(Code::EVEX_Vmovd_rm32_xmm, Effect::Write, &args);
+                self.extend(ty.dtype, v)
+            }
+            (Class::General, Class::Vector) if ty.dtype == DType::F32 => {
+                let v = self.vector();
+                let args = [Arg::Reg(v, Size::Xmm), Arg::Reg(a, Size::R32)];
+                self.code.inst(Code::EVEX_Vmovd_xmm_rm32, Effect::Write, &args);
+                Ok(v)
+            }
+            _ => refuse(format!("the bits of {from} as {ty}")),
+        }
+    }
+}
+
+fn one(dtype: DType) -> Operand {
+    if dtype.is_float() { Operand::Float(1.0) } else { Operand::Int(1) }
+}
