@@ -48,8 +48,10 @@ pub struct Compiled {
     pub description: Description,
     /// For the artifact writer.
     pub weights: Packed,
-    /// The kernels' tiles, as lowered.
-    pub tiles: Vec<Tile>,
+    /// The kernels' tiles, and who made their code.
+    pub kernels: Vec<Scheduled>,
+    /// What Cranelift was told of the processor.
+    pub settings: Vec<&'static str>,
     /// What they compile for.
     pub triple: Triple,
 }
@@ -200,7 +202,8 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
         object,
         description: prepared.description,
         weights: prepared.packed,
-        tiles: prepared.kernels.into_iter().map(|kernel| kernel.lowered.tile).collect(),
+        kernels: prepared.kernels,
+        settings: settings(options),
         triple: options.triple.clone(),
     })
 }

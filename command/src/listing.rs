@@ -4,17 +4,23 @@ use crate::failure::{Failure, Result};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
-use mlc_abi::feature;
-use mlc_codegen::compile::Compiled;
+use mlc_codegen::compile::{Compiled, Scheduled};
 use mlc_codegen::linear::linearize;
-use mlc_codegen::{artifact, clif};
-use mlc_ir::tile::Tile;
+use mlc_codegen::{clif, x86};
 use mlc_ir::{Error, Facts};
 use std::fmt::Write;
 
 /// The tiles of a program.
-pub fn tiles(tiles: &[Tile]) -> String {
-    tiles.iter().map(|tile| format!("{tile}\n")).collect()
+pub fn tiles(kernels: &[Scheduled]) -> String {
+    kernels.iter().map(|kernel| format!("{}\n", kernel.lowered.tile)).collect()
+}
+
+/// Which kernels have narrower vectors than the processor and why, a line each; none if it has no wider ones.
+pub fn left_to_cranelift(kernels: &[Scheduled]) -> Vec<String> {
+    let wide = kernels.iter().any(|kernel| kernel.code.is_ok());
+    let left = kernels.iter().filter_map(|kernel| Some((kernel, kernel.code.as_ref().err()?)));
+    let line = |(kernel, why): (&Scheduled, &String)| format!("`{}`: {why}", kernel.lowered.tile.name);
+    left.filter(|_| wide).map(line).collect()
 }
 
 /// Which form of the code.
@@ -31,15 +37,20 @@ pub enum Form {
 /// # Errors
 /// If one cannot be compiled.
 pub fn code(compiled: &Compiled, facts: &Facts, form: Form) -> Result<String> {
-    let arch = artifact::architecture(&compiled.triple)?;
-    let used = feature::named(arch, compiled.description.features);
-    let settings: Vec<String> = used.map(|it| format!("has_{}", it.name.replace('.', ""))).collect();
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     // As kernels are compiled.
-    let isa = clif::isa(&compiled.triple, &settings, "none")?;
+    let isa = clif::isa(&compiled.triple, &compiled.settings, "none")?;
     let mut builder = FunctionBuilderContext::new();
     let mut text = String::new();
-    for tile in &compiled.tiles {
+    for kernel in &compiled.kernels {
+        let tile = &kernel.lowered.tile;
+        if let Ok(bytes) = &kernel.code {
+            let listing = match form {
+                Form::Clif => "; made without Cranelift\n".to_string(),
+                Form::Assembly => x86::listing(bytes),
+            };
+            let _ = writeln!(text, "; {}\n{listing}", tile.name);
+            continue;
+        }
         let bug = |e: &dyn std::fmt::Display| Failure::from(Error::internal(e.to_string()).at(&tile.name));
         let linear = linearize(tile, facts).map_err(|e| bug(&e))?;
         let mut context = Context::new();

@@ -79,26 +79,41 @@ fn own_weights(program: &mut Program) {
     program.body = body;
 }
 
-/// Whether a stage folds over windows of a load that overlap, as a convolution or pooling does: in some dim a kept and a
-/// folded axis are added so that two places of one meet two of the other. Without overlap it is a dim split in two, as
-/// the heads of an attention.
-fn has_window(kernel: &Kernel, stage: &Stage) -> bool {
-    let Some(reduce) = &stage.reduce else { return false };
+/// The dims of a load along which a stage folds over windows that overlap, as a convolution or pooling does: there a kept
+/// and a folded axis are added so that two places of one meet two of the other. Without overlap it is a dim split in
+/// two, as the heads of an attention.
+fn windowed(kernel: &Kernel, stage: &Stage, index: &[Index]) -> Vec<usize> {
+    let Some(reduce) = &stage.reduce else { return vec![] };
     // The step of an axis in a dim, and the way all its places go.
     let reach = |index: &Index, axis: &Name| {
         let step = index.linear_in(axis)?.0.as_const().filter(|&n| n != 0)?.abs();
         let extent = kernel.extent(axis)?.as_const();
         Some((step, extent.map_or(i64::MAX, |n| n.saturating_mul(step))))
     };
-    let windowed = |index: &Index| {
+    let overlaps = |index: &Index| {
         stage.axes.iter().filter_map(|axis| reach(index, axis)).any(|kept| {
-            let folded = reduce.axes.iter().filter_map(|axis| reach(index, axis));
-            folded.into_iter().any(|folded| kept.0 < folded.1 && folded.0 < kept.1)
+            let mut folded = reduce.axes.iter().filter_map(|axis| reach(index, axis));
+            folded.any(|folded| kept.0 < folded.1 && folded.0 < kept.1)
         })
     };
-    stage.axes.len() >= 3 && loads(&stage.value).iter().any(|load| load.1.iter().any(windowed))
+    index.iter().enumerate().filter(|(_, i)| overlaps(i)).map(|(dim, _)| dim).collect()
 }
 
+/// Every access of a kernel to a buffer.
+fn accesses(kernel: &Kernel) -> Vec<(u32, Vec<Index>)> {
+    let stores = kernel.stages.iter().flat_map(|stage| &stage.store).map(|store| (store.buffer, store.index.clone()));
+    kernel.stages.iter().flat_map(|stage| loads(&stage.value)).chain(stores).collect()
+}
+
+/// The dim that is neither the first, the batch, nor in space: the channels, if there is one.
+fn channel(index: &[Index], space: &BTreeSet<Name>) -> Option<usize> {
+    let free = |(dim, i): &(usize, &Index)| *dim > 0 && !i.vars().is_empty() && i.vars().is_disjoint(space);
+    let mut dims = index.iter().enumerate().filter(free);
+    let dim = dims.next()?.0;
+    dims.next().is_none().then_some(dim)
+}
+
+/// Activations of convolutions and poolings, and of what lies between them, get their channels innermost.
 fn channels_last(program: &Program, layouts: &mut [Layout]) {
     let fixed = |buffer: u32| {
         let definition = program.buffer(buffer);
@@ -107,30 +122,47 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
             || program.inputs.contains(&buffer)
             || program.outputs.contains(&buffer)
     };
-    let mut chosen: Vec<u32> = Vec::new();
+    let mut channels: HashMap<u32, usize> = HashMap::new();
+    let spread = |kernel: &Kernel, space: &BTreeSet<Name>, rank: usize, channels: &mut HashMap<u32, usize>| {
+        let mut changed = false;
+        for (buffer, index) in accesses(kernel) {
+            if index.len() == rank
+                && !fixed(buffer)
+                && !channels.contains_key(&buffer)
+                && let Some(dim) = channel(&index, space)
+            {
+                channels.insert(buffer, dim);
+                changed = true;
+            }
+        }
+        changed
+    };
     Step::visit_kernels(&program.body, &mut |kernel| {
-        if kernel.stages.iter().any(|stage| has_window(kernel, stage)) {
-            chosen.extend(kernel.reads().into_iter().chain(kernel.writes()).filter(|&b| !fixed(b)));
+        for stage in &kernel.stages {
+            for (_, index) in loads(&stage.value) {
+                let dims = windowed(kernel, stage, &index);
+                if !dims.is_empty() {
+                    let space = dims.iter().flat_map(|&dim| index[dim].vars()).collect();
+                    spread(kernel, &space, index.len(), &mut channels);
+                }
+            }
         }
     });
-    // Neighbours through elementwise kernels follow.
+    // Neighbours follow.
     let mut changed = true;
     while std::mem::take(&mut changed) {
         Step::visit_kernels(&program.body, &mut |kernel| {
-            let buffers: Vec<u32> = kernel.reads().into_iter().chain(kernel.writes()).collect();
-            let rank = |b: u32| program.buffer(b).shape.len();
-            let Some(&leader) = buffers.iter().find(|b| chosen.contains(b)) else { return };
-            for &buffer in &buffers {
-                if rank(buffer) == rank(leader) && !fixed(buffer) && !chosen.contains(&buffer) {
-                    chosen.push(buffer);
-                    changed = true;
-                }
+            for (buffer, index) in accesses(kernel) {
+                let Some(&dim) = channels.get(&buffer) else { continue };
+                let others = index.iter().enumerate().filter(|(d, _)| *d > 0 && *d != dim);
+                let space: BTreeSet<Name> = others.flat_map(|(_, i)| i.vars()).collect();
+                changed |= spread(kernel, &space, index.len(), &mut channels);
             }
         });
     }
-    for buffer in chosen {
+    for (buffer, channel) in channels {
         let rank = program.buffer(buffer).shape.len();
-        let order = std::iter::once(0).chain(2..rank).chain([1]).collect();
+        let order = (0..rank).filter(|dim| *dim != channel).chain([channel]).collect();
         layouts[buffer as usize] = Layout { order, tile: None };
     }
 }

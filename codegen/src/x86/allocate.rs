@@ -3,11 +3,15 @@
 //! A register lives from its first item to its last, and, if it was there before a loop in which it is used, to that
 //! loop's end. What an item reads last and what it writes may be the same register.
 //!
+//! Where vector registers run out, a value that was loaded from memory that does not change is read there by each
+//! instruction that uses it. General registers may lie on the stack, the least used first.
+//!
 //! In: a function.  Out: a place for each register.
-//! Invariant: only general registers lie on the stack, the least used first.
+//! Invariant: what lies on the stack or is read again is so for all its life.
 
-use super::code::{Class, Program};
-use super::{Result, refuse};
+use super::code::{Arg, Base, Class, Effect, Inst, Item, Mem, Program, V};
+use super::{Result, refuse, table};
+use std::collections::HashMap;
 
 /// Where a virtual register lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +21,8 @@ pub enum Place {
     Register(u8),
     /// On the stack.
     Slot(u32),
+    /// In memory, where the instruction that would have loaded it says.
+    Memory(Mem),
 }
 
 /// What was chosen.
@@ -41,20 +47,74 @@ struct Interval {
 
 pub fn allocate(code: &Program) -> Result<Places> {
     let mut places = Places { of: vec![Place::Nowhere; code.classes.len()], slots: 0 };
-    let intervals = intervals(code);
     let vector: Vec<u8> = (0..32).collect();
-    for (class, registers) in [(Class::General, &GENERAL[..]), (Class::Vector, &vector[..]), (Class::Mask, &MASKS[..])]
+    // Vectors first: what is read again keeps the registers of its address alive.
+    for (class, registers) in [(Class::Vector, &vector[..]), (Class::General, &GENERAL[..]), (Class::Mask, &MASKS[..])]
     {
-        let own = intervals.iter().filter(|interval| code.classes[interval.register] == class);
-        scan(own, class, registers, &mut places)?;
+        let mut own = intervals(code, &places);
+        own.retain(|interval| code.classes[interval.register] == class);
+        let again = if class == Class::Vector { loaded(code, &own) } else { HashMap::new() };
+        scan(own.iter(), class, registers, &again, &mut places)?;
     }
     Ok(places)
+}
+
+/// Where each value can be read again that instructions may as well read from memory.
+fn loaded(code: &Program, intervals: &[Interval]) -> HashMap<usize, Mem> {
+    let mut from: HashMap<usize, Mem> = HashMap::new();
+    let mut written: HashMap<V, Vec<usize>> = HashMap::new();
+    for (at, item) in code.items.iter().enumerate() {
+        let Item::Inst(inst) = item else {
+            item.written().into_iter().for_each(|v| written.entry(v).or_default().push(at));
+            continue;
+        };
+        let foldable = inst.operand_from_memory();
+        for (n, arg) in inst.args.iter().enumerate() {
+            let Arg::Reg(v, _) = arg else { continue };
+            let defines = n == 0 && inst.effect == Effect::Write;
+            match (defines, inst.loads()) {
+                (true, Some(mem)) if code.stable.contains(v) => {
+                    from.insert(v.0 as usize, mem);
+                }
+                (false, _) if foldable == Some(n) && inst.args.iter().filter(|a| *a == arg).count() == 1 => {}
+                _ => {
+                    from.remove(&(v.0 as usize));
+                }
+            }
+        }
+        item.written().into_iter().for_each(|v| written.entry(v).or_default().push(at));
+    }
+    // The address must be the same as long as the value is used.
+    from.retain(|register, mem| {
+        let Base::Reg(base) = mem.base else { return true };
+        let interval = intervals.iter().find(|interval| interval.register == *register);
+        let changes = written.get(&base);
+        interval.is_some_and(|i| changes.is_none_or(|at| at.iter().all(|at| *at < i.start || *at > i.end)))
+    });
+    from
+}
+
+impl Inst {
+    /// Where a plain load, or one that fills all lanes, reads.
+    fn loads(&self) -> Option<Mem> {
+        let (Some(Arg::Mem(mem)), None) = (self.args.get(1), self.mask) else { return None };
+        let broadcast = table::BROADCAST.contains(&self.code);
+        (broadcast || table::LOAD.contains(&self.code)).then_some(Mem { broadcast, ..*mem })
+    }
+
+    /// The operand that may be in memory instead of a register.
+    fn operand_from_memory(&self) -> Option<usize> {
+        let last = self.args.iter().rposition(|arg| matches!(arg, Arg::Reg(..)))?;
+        let none_yet = !self.args.iter().any(|arg| matches!(arg, Arg::Mem(_)));
+        (none_yet && last > 0 && table::takes_memory(self.code)).then_some(last)
+    }
 }
 
 fn scan<'a>(
     intervals: impl Iterator<Item = &'a Interval>,
     class: Class,
     registers: &[u8],
+    again: &HashMap<usize, Mem>,
     places: &mut Places,
 ) -> Result<()> {
     let mut free: Vec<u8> = registers.iter().rev().copied().collect();
@@ -72,26 +132,36 @@ fn scan<'a>(
             active.push(interval);
             continue;
         }
-        if class != Class::General {
-            return refuse(format!("more than {} {class:?} registers", registers.len()).to_lowercase());
-        }
-        // The least used of all that live now goes to the stack.
-        let light = active.iter().enumerate().min_by(|a, b| a.1.weight.total_cmp(&b.1.weight));
-        let slot = Place::Slot(places.slots);
-        places.slots += 1;
-        match light.filter(|(_, other)| other.weight < interval.weight).map(|(at, _)| at) {
-            Some(at) => {
-                let other = active.swap_remove(at);
-                places.of[interval.register] = std::mem::replace(&mut places.of[other.register], slot);
-                active.push(interval);
+        // The least used of all that live now, this one too, has to go: to the stack, or back to memory.
+        let may_go = |interval: &Interval| class == Class::General || again.contains_key(&interval.register);
+        let others = active.iter().copied().enumerate().filter(|(_, other)| may_go(other));
+        let lightest = others.min_by(|a, b| a.1.weight.total_cmp(&b.1.weight));
+        let own = may_go(interval);
+        let goes = match lightest {
+            Some((at, other)) if !own || other.weight < interval.weight => Some(at),
+            _ if own => None,
+            _ => return refuse(format!("more than {} {class:?} registers", registers.len()).to_lowercase()),
+        };
+        let leaving = goes.map_or(interval, |at| active[at]).register;
+        let place = match again.get(&leaving) {
+            Some(mem) => Place::Memory(*mem),
+            None => {
+                places.slots += 1;
+                Place::Slot(places.slots - 1)
             }
-            None => places.of[interval.register] = slot,
+        };
+        let freed = std::mem::replace(&mut places.of[leaving], place);
+        if let Some(at) = goes {
+            active.swap_remove(at);
+            places.of[interval.register] = freed;
+            active.push(interval);
         }
     }
     Ok(())
 }
 
-fn intervals(code: &Program) -> Vec<Interval> {
+/// When each register lives, by their beginnings; those that are read from memory as far as their addresses.
+fn intervals(code: &Program, places: &Places) -> Vec<Interval> {
     let mut intervals: Vec<Option<Interval>> = code.classes.iter().map(|_| None).collect();
     // The loops around an item, outermost first.
     let mut loops = code.loops.clone();
@@ -103,7 +173,12 @@ fn intervals(code: &Program) -> Vec<Interval> {
             next += 1;
         }
         open.retain(|l| at <= l.1);
-        for v in item.registers() {
+        let address = |v: &V| match places.of[v.0 as usize] {
+            Place::Memory(Mem { base: Base::Reg(base), .. }) => Some(base),
+            _ => None,
+        };
+        let registers = item.registers();
+        for v in registers.iter().filter_map(address).chain(registers.iter().copied()) {
             let register = v.0 as usize;
             let interval = intervals[register].get_or_insert(Interval { register, start: at, end: at, weight: 0.0 });
             interval.weight += 10f64.powi(code.depths[at].min(12) as i32);

@@ -1,7 +1,7 @@
 //! Instructions with virtual registers.
 
 use iced_x86::Code;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A virtual register.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -90,6 +90,18 @@ pub enum Item {
 }
 
 impl Item {
+    /// The virtual register it writes.
+    pub fn written(&self) -> Option<V> {
+        match self {
+            Item::Divide { dst, .. } | Item::HighMultiply { dst, .. } => Some(*dst),
+            Item::Inst(Inst { effect: Effect::Write | Effect::Modify, args, .. }) => match args.first() {
+                Some(Arg::Reg(v, _)) => Some(*v),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Every virtual register it reads or writes.
     pub fn registers(&self) -> Vec<V> {
         match self {
@@ -119,6 +131,8 @@ pub struct Program {
     pub loops: Vec<(usize, usize)>,
     /// Constants.
     pub pool: Vec<u8>,
+    /// Values loaded from memory that this function does not write.
+    pub stable: HashSet<V>,
     known: HashMap<Vec<u8>, i32>,
     labels: u32,
     depth: u32,

@@ -134,19 +134,25 @@ impl<'a> Encoder<'a> {
     }
 
     fn inst(&mut self, inst: &Inst) -> Result<()> {
+        if let (Some(Arg::Reg(v, _)), Effect::Write) = (inst.args.first(), inst.effect)
+            && let Place::Memory(_) = self.places.of[v.0 as usize]
+        {
+            // Whoever uses it reads it.
+            return Ok(());
+        }
         // Registers that lie on the stack pass through these two.
         let mut free = vec![2u8, 0];
         let mut through: HashMap<V, u8> = HashMap::new();
         for (n, arg) in inst.args.iter().enumerate() {
-            let (Arg::Reg(v, _) | Arg::Mem(Mem { base: Base::Reg(v), .. })) = arg else { continue };
+            let Some(v) = self.general_of(arg) else { continue };
             let Place::Slot(slot) = self.places.of[v.0 as usize] else { continue };
-            if through.contains_key(v) {
+            if through.contains_key(&v) {
                 continue;
             }
             let scratch = free.pop().ok_or_else(|| Refused("three operands on the stack".to_string()))?;
-            through.insert(*v, scratch);
+            through.insert(v, scratch);
             let written = n == 0 && matches!(arg, Arg::Reg(..)) && inst.effect == Effect::Write;
-            if !written || inst.args[1..].iter().any(|arg| reads(arg, *v)) {
+            if !written || inst.args[1..].iter().any(|arg| reads(arg, v)) {
                 self.push(Instruction::with2(Code::Mov_r64_rm64, general(scratch, Size::R64), self.slot(slot)));
             }
         }
@@ -168,9 +174,25 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// The register of an operand, or of its address.
+    fn general_of(&self, arg: &Arg) -> Option<V> {
+        match arg {
+            Arg::Reg(v, _) => match self.places.of[v.0 as usize] {
+                Place::Memory(mem) => self.general_of(&Arg::Mem(mem)),
+                _ => Some(*v),
+            },
+            Arg::Mem(Mem { base: Base::Reg(v), .. }) => Some(*v),
+            _ => None,
+        }
+    }
+
     fn operand(&self, out: &mut Instruction, n: u32, arg: &Arg, through: &HashMap<V, u8>) {
         let place = |v: &V| through.get(v).map_or(self.places.of[v.0 as usize], |n| Place::Register(*n));
         match arg {
+            Arg::Reg(v, _) if matches!(place(v), Place::Memory(_)) => {
+                let Place::Memory(mem) = place(v) else { return };
+                self.operand(out, n, &Arg::Mem(mem), through);
+            }
             Arg::Reg(v, size) => {
                 out.set_op_kind(n, OpKind::Register);
                 out.set_op_register(n, real(place(v), *size));
@@ -219,7 +241,7 @@ fn stack(offset: i64) -> MemoryOperand {
 fn number(place: Place) -> u8 {
     match place {
         Place::Register(n) => n,
-        Place::Slot(_) | Place::Nowhere => 0,
+        Place::Slot(_) | Place::Memory(_) | Place::Nowhere => 0,
     }
 }
 

@@ -76,7 +76,7 @@ impl Selector<'_> {
             self.code.inst(Code::EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8, Effect::Write, &args);
             v = part;
         }
-        if n % 4 > 0 {
+        if !n.is_multiple_of(4) {
             let first = self.vector();
             let args = [Arg::Reg(first, Size::Xmm), Arg::Reg(v, Size::Xmm), Arg::Imm8((n % 4) as u8)];
             self.code.inst(Code::EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8, Effect::Write, &args);

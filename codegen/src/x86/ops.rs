@@ -6,20 +6,24 @@ use super::table::{self, Codes, at};
 use super::{Result, refuse};
 use iced_x86::Code;
 use mlc_ir::DType;
-use mlc_ir::tile::{Access, Binary, Compare, Op, Operand, Type, Unary};
+use mlc_ir::tile::{Access, Binary, Compare, Op, Operand, Space, Type, Unary};
 
 impl Selector<'_> {
     /// What an instruction computes.
     pub fn op(&mut self, ty: Type, op: &Op) -> Result<V> {
         match op {
             Op::Load(from, None) => {
-                let from = self.place(from)?;
-                self.load(ty, from)
+                let place = self.place(from)?;
+                let v = self.load(ty, place)?;
+                self.keep_stable(from, v);
+                Ok(v)
             }
             Op::Load(..) => refuse("a masked load"),
             Op::Broadcast(from) => {
-                let from = self.place(from)?;
-                self.broadcast(ty, from)
+                let place = self.place(from)?;
+                let v = self.broadcast(ty, place)?;
+                self.keep_stable(from, v);
+                Ok(v)
             }
             Op::Splat(_) | Op::Iota | Op::Index(_) | Op::Lane(..) | Op::Pack(_) | Op::Reduce(..) => self.lanes(ty, op),
             Op::Compare(how, of, a, b) => match class(*of) {
@@ -63,6 +67,7 @@ impl Selector<'_> {
                 let constant = self.arg(operand, ty)?;
                 let v = self.vector();
                 self.load_constant(v, size, constant);
+                self.code.stable.insert(v);
                 Ok(v)
             }
             (Operand::Int(n), Class::General) => {
@@ -109,6 +114,15 @@ impl Selector<'_> {
         }
         let from = Arg::Mem(Mem { broadcast: false, ..mem });
         self.code.inst(at(&table::BROADCAST, size), Effect::Write, &[Arg::Reg(to, size), from]);
+    }
+
+    /// Notes a value that stays in memory as long as the tile runs.
+    fn keep_stable(&mut self, from: &Access, v: V) {
+        if let Access::Linear { buffer, .. } = from
+            && self.tile.params.get(*buffer as usize).is_some_and(|param| param.space == Space::Input)
+        {
+            self.code.stable.insert(v);
+        }
     }
 
     fn load(&mut self, ty: Type, from: Mem) -> Result<V> {

@@ -206,7 +206,7 @@ impl Selector<'_> {
         }
         let counter = self.fresh(low)?;
         let (again, done) = (self.code.label(), self.code.label());
-        if !low.as_const().zip(high.as_const()).is_some_and(|(low, high)| low < high) {
+        if low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {
             self.compare(counter, end);
             self.code.push(Item::Jump(Code::Jge_rel32_64, done));
         }

@@ -66,6 +66,42 @@ codes! {
         EVEX_Vpsrlvd_zmm_k1z_zmm_zmmm512b32;
 }
 
+/// Whether the last register of an instruction may be memory instead, also one element for all lanes.
+pub fn takes_memory(code: Code) -> bool {
+    const TAKE: &[Codes] = &[
+        FMA_ADD,
+        FMA_MULTIPLY,
+        BLEND,
+        COMPARE_FLOAT,
+        COMPARE_SIGNED,
+        COMPARE_UNSIGNED,
+        FLOAT_OF_INT,
+        INT_OF_FLOAT,
+        ROUND,
+        SQRT,
+        ADD_F,
+        SUB_F,
+        MUL_F,
+        DIV_F,
+        MIN_F,
+        MAX_F,
+        ADD,
+        SUB,
+        MUL,
+        AND,
+        OR,
+        XOR,
+        MIN_S,
+        MAX_S,
+        MIN_U,
+        MAX_U,
+        SHIFT_LEFT,
+        SHIFT_RIGHT_S,
+        SHIFT_RIGHT_U,
+    ];
+    TAKE.iter().any(|codes| codes.contains(&code))
+}
+
 /// The code of a size.
 pub fn at(codes: &Codes, size: Size) -> Code {
     match size {

@@ -175,7 +175,7 @@ fn options_of(args: &Args, name: &str, target: &Target) -> Options {
 fn list(args: &Args, name: &str, compiled: &Compiled, facts: &Facts, texts: &mut Texts) -> Result<()> {
     for emit in &args.emit {
         match emit {
-            Emit::Tile => texts.add(format!("{name}.tile"), listing::tiles(&compiled.tiles)),
+            Emit::Tile => texts.add(format!("{name}.tile"), listing::tiles(&compiled.kernels)),
             Emit::Clif => {
                 texts.add(format!("{name}.clif"), listing::code(compiled, facts, Form::Clif)?);
             }

@@ -33,6 +33,8 @@ pub(super) struct Sizes {
     placement: Placement,
     code: u64,
     kernels: Vec<String>,
+    /// Kernels left to Cranelift though the processor has wider vectors, and why.
+    narrow: Vec<String>,
 }
 
 impl Sizes {
@@ -47,6 +49,7 @@ impl Sizes {
             placement: description.placement,
             code: crate::artifact::text_bytes(&compiled.object),
             kernels: description.kernels.clone(),
+            narrow: crate::listing::left_to_cranelift(&compiled.kernels),
         }
     }
 
@@ -111,6 +114,7 @@ impl Built<'_> {
             "weights": { "bytes": sizes.weights, "placement": sizes.placement() },
             "code_bytes": sizes.code,
             "kernels": sizes.kernels.len(),
+            "narrow": sizes.narrow,
             "times_ms": self.stages.json(),
             "passes_ms": passes.collect::<Vec<_>>(),
             "warnings": self.report.warnings,
@@ -132,6 +136,10 @@ impl Built<'_> {
         text += &format!("\nfusion: {} kernels became {}\n", report.before, report.after);
         for it in &report.fused {
             text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
+        }
+        if !self.sizes.narrow.is_empty() {
+            text += "left to 128-bit vectors:\n";
+            self.sizes.narrow.iter().for_each(|line| text += &format!("  {line}\n"));
         }
         let remains = |name: &str| self.sizes.kernels.iter().any(|kernel| kernel == name);
         let mut apart: BTreeMap<(&str, &str), &str> = BTreeMap::new();
