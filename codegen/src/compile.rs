@@ -107,22 +107,30 @@ pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec
             let plan = Plan::new(kernel, &steps)?;
             lower(kernel, program, &layouts, &plan).map_err(|e| e.at(&kernel.name))
         };
-        let lowered = lowered_for(&target)?;
         if target.vector_bytes <= CRANELIFT.vector_bytes {
-            return Ok(Scheduled { lowered, code: Err("this processor has no emitter of its own".into()) });
+            let code = Err("this processor has no emitter of its own".into());
+            return Ok(Scheduled { lowered: lowered_for(&target)?, code });
         }
-        let key = anonymous(&lowered.tile);
-        let code = match known.get(&key) {
-            Some(code) => code.clone(),
-            None => {
-                let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-                let code = x86::emit(&tile).map_err(|e| e.to_string());
-                known.insert(key, code.clone());
-                code
+        let mut refused = String::new();
+        // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
+        for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
+            let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
+            let key = anonymous(&lowered.tile);
+            let code = match known.get(&key) {
+                Some(code) => code.clone(),
+                None => {
+                    let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
+                    let code = x86::emit(&tile).map_err(|e| e.to_string());
+                    known.insert(key, code.clone());
+                    code
+                }
+            };
+            match code {
+                Ok(code) => return Ok(Scheduled { lowered, code: Ok(code) }),
+                Err(why) => refused = why,
             }
-        };
-        let lowered = if code.is_ok() { lowered } else { lowered_for(&CRANELIFT)? };
-        Ok(Scheduled { lowered, code })
+        }
+        Ok(Scheduled { lowered: lowered_for(&CRANELIFT)?, code: Err(refused) })
     });
     Ok((scheduled.collect::<Result<Vec<_>>>()?, layouts))
 }

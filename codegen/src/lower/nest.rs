@@ -17,16 +17,41 @@ struct Cells {
 impl Lowering<'_> {
     /// Writes all stages at the points of a block.
     pub(super) fn block(&mut self, points: &[Point]) -> Result<()> {
-        for number in 0..self.kernel.stages.len() {
-            let stage = self.kernel.stages[number].clone();
+        let mut number = 0;
+        while let Some(stage) = self.kernel.stages.get(number) {
             let own: Vec<Name> = stage.axes.iter().filter(|name| !self.plan.outer.contains(name)).cloned().collect();
             if own.is_empty() {
-                self.stage_at(number, &stage, points)?;
-            } else if stage.store.is_some() || stage.reduce.is_some() {
-                self.inner_loops(number, &stage, &own, points)?;
+                number = self.stages_at(number, points)?;
+                continue;
             }
+            if stage.store.is_some() || stage.reduce.is_some() {
+                self.inner_loops(number, &stage.clone(), &own, points)?;
+            }
+            number += 1;
         }
         Ok(())
+    }
+
+    /// A stage without inner axes and the maps that follow it, point by point, so that few values live at a time. Gives
+    /// the number of the next stage.
+    fn stages_at(&mut self, first: usize, points: &[Point]) -> Result<usize> {
+        let stages = &self.kernel.stages;
+        let follows = |stage: &&mlc_ir::program::Stage| {
+            stage.reduce.is_none() && stage.axes.iter().all(|name| self.plan.outer.contains(name))
+        };
+        let end = first + 1 + stages[first + 1..].iter().take_while(follows).count();
+        let from = if stages[first].reduce.is_some() {
+            self.stage_at(first, &stages[first].clone(), points)?;
+            first + 1
+        } else {
+            first
+        };
+        for point in points {
+            for number in from..end {
+                self.stage_at(number, &self.kernel.stages[number].clone(), std::slice::from_ref(point))?;
+            }
+        }
+        Ok(end)
     }
 
     /// Loops over a stage's own inner axes.
