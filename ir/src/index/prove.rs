@@ -123,7 +123,7 @@ impl Search<'_> {
         let mut atoms: Vec<&Atom> = e.terms().iter().flat_map(|term| &term.0).collect();
         atoms.sort_by_key(|atom| (std::cmp::Reverse(self.nesting(atom)), *atom));
         atoms.dedup();
-        for atom in atoms {
+        for &atom in &atoms {
             let (factor, rest) = e.factor(atom);
             if factor.terms().iter().any(|term| term.0.contains(atom)) {
                 continue;
@@ -134,7 +134,8 @@ impl Search<'_> {
                 None if self.nonneg(&-factor.clone(), used, depth - 1) => true,
                 None => continue,
             };
-            for all in self.bounds(atom, up) {
+            let related = atoms.iter().filter_map(|other| finer(atom, other, up));
+            for all in related.chain(self.bounds(atom, up)) {
                 let proved = all.iter().all(|(scale, bound)| {
                     let sizes = [scale, bound, &factor, &rest];
                     let goal = &factor * bound + scale * &rest;
@@ -220,6 +221,15 @@ impl Search<'_> {
     }
 }
 
+/// `c*floordiv(x, c*d)` is from `floordiv(x, d) - c + 1` to `floordiv(x, d)`: blocks of a number that is itself a quotient.
+fn finer(atom: &Atom, other: &Atom, up: bool) -> Option<Vec<(Index, Index)>> {
+    let (Atom::Div(coarse), Atom::Div(fine)) = (atom, other) else { return None };
+    let (by, divisor) = (coarse.1.as_const()?, fine.1.as_const().filter(|n| *n > 0)?);
+    let times = (coarse.0 == fine.0 && by > divisor && by % divisor == 0).then_some(by / divisor)?;
+    let quotient = Index::atom(other.clone());
+    Some(vec![(times.into(), if up { quotient } else { quotient + 1 - times })])
+}
+
 /// How deep atoms are nested in this one.
 fn height(atom: &Atom) -> u32 {
     let inside = |e: &Index| e.terms().iter().flat_map(|term| &term.0).map(height).max().unwrap_or(0);
@@ -266,6 +276,16 @@ mod tests {
         assert!(less(&f, "4*%j", "S"));
         assert!(!less(&f, "4*%j + 1", "S"));
         assert!(less(&f, "floordiv(%i, 3)", "cdiv(floordiv(S, 4), 3)"));
+    }
+
+    #[test]
+    fn blocks_of_a_quotient_are_bounded_by_it() {
+        let f = facts(&[("o", "0", "floordiv(w + 1, 12)"), ("c", "0", "3")]);
+        assert!(less(&f, "%c + 12*%o + 10", "2*floordiv(w + 1, 2) + 1"));
+        assert!(!less(&f, "%c + 12*%o + 11", "2*floordiv(w + 1, 2) + 1"));
+        assert!(less(&f, "floordiv(w, 2) - 6*floordiv(w, 12)", "6"));
+        assert!(!less(&f, "floordiv(w, 2) - 6*floordiv(w, 12)", "5"));
+        assert!(!less(&f, "floordiv(w, 2) - 6*floordiv(w + 1, 12)", "5"));
     }
 
     #[test]
@@ -320,7 +340,16 @@ mod tests {
     /// Every claim of the prover on small random goals is checked by enumeration.
     #[test]
     fn proofs_are_true() {
-        let atoms = ["n", "%i", "%j", "floordiv(%i + n, 3)", "mod(%i, 4)", "min(%j, n - 2)", "max(%i - 3, %j)"];
+        let atoms = [
+            "n",
+            "%i",
+            "%j",
+            "floordiv(%i + n, 3)",
+            "floordiv(%i + n, 6)",
+            "mod(%i, 4)",
+            "min(%j, n - 2)",
+            "max(%i - 3, %j)",
+        ];
         let mut f = facts(&[("i", "0", "n"), ("j", "%i - 1", "min(n + 2, 2*%i + 3)")]);
         f.symbol("n", 1, Some(9));
         let known = [index("%i + 2*%j - 3"), index("min(%j, 2*%i) - floordiv(n, 3) + 1")];
