@@ -23,6 +23,7 @@ pub mod verify;
 
 pub use expr::{Expr, ExprKind};
 pub use known::{Known, evaluate};
+pub use text::fingerprint;
 
 use crate::tile::{InRange, Monoid};
 use crate::{DType, Facts, Index, Name, Tensor};
