@@ -1,7 +1,7 @@
 //! The lists of tests that pass, one a way; they may only grow.
 //!
 //! `tests/expected/WAY.txt` has one line `SUITE/TEST` for each. With `UPDATE=1` in the environment the lists are written
-//! instead of checked, and `docs/ops.md` is made from them.
+//! instead of checked; [`operators`](crate::operators) makes `docs/ops.md` from them.
 
 use crate::{SUITES, Way, check, node_tests, root};
 use std::collections::BTreeSet;

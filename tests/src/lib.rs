@@ -9,6 +9,7 @@ mod check;
 mod data;
 mod expected;
 mod locate;
+pub mod operators;
 
 pub use check::{Way, check};
 pub use data::{Data, load};
