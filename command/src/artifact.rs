@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Result};
 use mlc_abi::descriptor::{Descriptor, Fault};
 use mlc_abi::note::{self, Note};
+use mlc_runtime::Reason;
 use std::fs;
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
@@ -38,7 +39,7 @@ impl Artifact {
         let blob = bytes.get(start..start.saturating_add(note.descriptor_bytes as usize)).unwrap_or_default().to_vec();
         Descriptor::parse(&blob).map_err(|fault| match fault {
             Fault::NotDescriptor => wrong("has no descriptor".into()),
-            Fault::Abi(found) => wrong(format!("has ABI version {found}, this mlc has {}", mlc_abi::ABI)),
+            Fault::Abi(found) => Reason::Abi(found).of(path).into(),
             Fault::Malformed(what) => wrong(format!("has an impossible descriptor: {what}")),
         })?;
         Ok(Artifact { blob, file_bytes: note.file_bytes, code_bytes: executable(&bytes) })

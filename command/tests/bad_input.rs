@@ -30,9 +30,9 @@ fn models_that_are_none() {
     build(&path, &[]).fails(3, &["bad.onnx"]);
     for garbage in [&b""[..], b"garbage, not a model at all", &[0xff; 1000], b"\x08"] {
         fs::write(&path, garbage).unwrap();
-        build(&path, &[]).fails(3, &[]);
-        mlc(["inspect".as_ref(), path.as_os_str()]).fails(3, &[]);
-        mlc(["check".as_ref(), path.as_os_str()]).fails(3, &[]);
+        build(&path, &[]).fails(3, &["bad.onnx"]);
+        mlc(["inspect".as_ref(), path.as_os_str()]).fails(3, &["bad.onnx"]);
+        mlc(["check".as_ref(), path.as_os_str()]).fails(3, &["bad.onnx"]);
     }
     build(&folder.path().join("missing.onnx"), &[]).fails(3, &["missing.onnx"]);
     build(folder.path(), &[]).fails(3, &["is a folder"]);
@@ -114,36 +114,6 @@ fn folders_that_cannot_be_written() {
         mlc(["build", &model, "-o", &locked.display().to_string()]).fails(3, &["locked"]);
         assert!(names(&locked).is_empty());
     }
-}
-
-#[test]
-fn artifacts_that_are_damaged_or_for_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let model = example_text("digits.onnx");
-    let build = |name: &str, target: &str| {
-        mlc(["build", &model, "--emit", "so", "-o", &path(""), "--name", name, "--target", target]).fine();
-        fs::read(path(&format!("{name}.so"))).unwrap()
-    };
-    let good = build("good", "host");
-    let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };
-    build("other", other);
-    let picture = example_text("pictures/1-a.png");
-    let run = |name: &str| mlc(["run", &path(name), "-i", &picture]);
-    run("other.so").fails(4, &["other.so", other]);
-    mlc(["inspect", &path("other.so")]).fine();
-    fs::write(path("cut.so"), &good[..good.len() / 2]).unwrap();
-    let mut bytes = good.clone();
-    bytes[good.len() / 8] ^= 1;
-    fs::write(path("changed.so"), bytes).unwrap();
-    fs::write(path("none.so"), b"\x7fELF and nothing else").unwrap();
-    for name in ["cut.so", "changed.so", "none.so"] {
-        run(name).fails(3, &[name]);
-        mlc(["inspect", &path(name)]).fails(3, &[name]);
-    }
-    mlc(["run", &path("good.so"), "-i", &picture, "--engine", "interpreter"]).fails(2, &["--engine interpreter"]);
-    mlc(["build", &path("good.so")]).fails(3, &["compiled already"]);
-    run("good.so").fine();
 }
 
 #[test]
