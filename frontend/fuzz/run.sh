@@ -10,7 +10,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=16"
-CARGO_TARGET_DIR=$PWD/target cargo build --release --locked --quiet --target "$host"
+CARGO_TARGET_DIR=$PWD/target cargo build --release --quiet --target "$host"
 
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
