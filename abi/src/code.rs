@@ -33,6 +33,8 @@ pub const OVERFLOW: i32 = 12;
 pub const WORKERS: i32 = 13;
 /// Two dims of the inputs that must be equal are not.
 pub const DIMS_DIFFER: i32 = 14;
+/// The dims of the inputs are so small that a tensor between them and the outputs would have fewer than no elements.
+pub const DIMS_TOO_SMALL: i32 = 15;
 /// The first code that belongs to a check of an input.
 pub const FIRST_CHECK: i32 = 100;
 
@@ -80,6 +82,11 @@ pub const CODES: &[Code] = &[
     Code { number: OVERFLOW, name: "OVERFLOW", text: "the input dims make a tensor too large" },
     Code { number: WORKERS, name: "WORKERS", text: "the number of workers must be at least 1" },
     Code { number: DIMS_DIFFER, name: "DIMS_DIFFER", text: "dims of the inputs that must be equal differ" },
+    Code {
+        number: DIMS_TOO_SMALL,
+        name: "DIMS_TOO_SMALL",
+        text: "the inputs are too small: a tensor inside the model would have a negative size",
+    },
 ];
 
 /// The text for a code that is in no table.

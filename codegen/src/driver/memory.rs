@@ -49,12 +49,15 @@ pub fn plan(program: &Program, layouts: &[Layout]) -> Arena {
     }
 }
 
-/// The size of a buffer in bytes, rounded up.
+/// The size of a buffer in bytes, rounded up. Not negative even where a dim is, which only a branch may have that is not
+/// taken.
 pub fn size(program: &Program, layouts: &[Layout], buffer: u32) -> Index {
     let definition = program.buffer(buffer);
     let dims = layouts[buffer as usize].dims(&definition.shape);
     let bytes = Index::product(&dims) * definition.dtype.bytes() as i64;
-    bounded(&(bytes.ceil_div(&Index::from(ALIGN)) * ALIGN), &program.facts, program)
+    let size = bounded(&(bytes.ceil_div(&Index::from(ALIGN)) * ALIGN), &program.facts, program);
+    let negative = definition.shape.iter().any(|dim| !program.facts.nonneg(dim));
+    if negative && size.as_const().is_none() { program.facts.max(&size, &Index::zero()) } else { size }
 }
 
 /// The expression with every symbol that is bound while running replaced by its upper bound.

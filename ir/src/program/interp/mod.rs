@@ -170,11 +170,16 @@ impl<'a> Machine<'a> {
         value.ok_or_else(|| Error::internal(format!("`{index}` has no value")))
     }
 
+    fn extent(&self, dim: &Index) -> Result<usize> {
+        let extent = self.number(dim)?;
+        let negative = |_| Error::invalid(format!("the inputs are too small: a dim, {dim}, would be {extent}"));
+        usize::try_from(extent).map_err(negative)
+    }
+
     fn allocate(&mut self, kernel: &Kernel) -> Result<()> {
         for number in kernel.writes() {
             let buffer = self.program.buffer(number);
-            let shape: Vec<usize> =
-                buffer.shape.iter().map(|dim| Ok(self.number(dim)?.max(0) as usize)).collect::<Result<_>>()?;
+            let shape: Vec<usize> = buffer.shape.iter().map(|dim| self.extent(dim)).collect::<Result<_>>()?;
             let fits = self.buffers[number as usize].as_ref().is_some_and(|data| data.shape == shape);
             if !fits {
                 self.buffers[number as usize] = Some(Data::zeros(buffer.dtype, shape));
