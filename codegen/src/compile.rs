@@ -94,19 +94,35 @@ pub struct Scheduled {
 ///
 /// # Errors
 /// If a kernel cannot be lowered; names it.
+pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
+    let layouts = assign(program, target);
+    let kernels = kernels(program).into_iter().map(|kernel| lower_kernel(kernel, program, &layouts, target));
+    Ok((kernels.collect::<Result<Vec<_>>>()?, layouts))
+}
+
+fn kernels(program: &Program) -> Vec<&Kernel> {
+    let mut kernels: Vec<&Kernel> = Vec::new();
+    Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
+    kernels
+}
+
+fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Lowered> {
+    let steps = choose(kernel, program, layouts, target);
+    let plan = Plan::new(kernel, &steps)?;
+    lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))
+}
+
+/// The tiles of a program, with machine code where the target has an emitter that takes them.
+///
+/// # Errors
+/// If a kernel cannot be lowered; names it.
 pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
     let target = target_of(options);
     let layouts = assign(program, &target);
-    let mut kernels: Vec<&Kernel> = Vec::new();
-    Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
     // Equal kernels, the layers of a model, are emitted once.
     let mut known: HashMap<String, std::result::Result<Vec<u8>, String>> = HashMap::new();
-    let scheduled = kernels.into_iter().map(|kernel| {
-        let lowered_for = |target: &Target| {
-            let steps = choose(kernel, program, &layouts, target);
-            let plan = Plan::new(kernel, &steps)?;
-            lower(kernel, program, &layouts, &plan).map_err(|e| e.at(&kernel.name))
-        };
+    let scheduled = kernels(program).into_iter().map(|kernel| {
+        let lowered_for = |target: &Target| lower_kernel(kernel, program, &layouts, target);
         if target.vector_bytes <= CRANELIFT.vector_bytes {
             let code = Err("this processor has no emitter of its own".into());
             return Ok(Scheduled { lowered: lowered_for(&target)?, code });

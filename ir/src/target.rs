@@ -37,6 +37,6 @@ impl Target {
 
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
     pub fn aarch64() -> Target {
-        Target { vector_regs: 32, lane_fma: true, ..Target::x86_64() }
+        Target { vector_regs: 32, lane_fma: true, adds_in_place: true, ..Target::x86_64() }
     }
 }

@@ -72,7 +72,8 @@ impl Weights for Packed {
 impl Part {
     fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
         let bytes = self.tensor.bytes();
-        if self.layout.is_plain() {
+        let shape: Vec<Index> = self.tensor.shape().iter().map(|&n| Index::from(n as i64)).collect();
+        if self.layout.is_row_major(&shape) {
             out.write_all(bytes)?;
             return Ok(bytes.len() as u64);
         }

@@ -14,11 +14,11 @@ use std::collections::{BTreeSet, HashMap};
 /// Layouts for all buffers, and the program with its folds in the order in which these are read fastest.
 pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
     own_weights(program);
-    let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::plain(buffer.shape.len())).collect();
+    let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
     channels_last(program, &mut layouts);
     let mut body = std::mem::take(&mut program.body);
     for_kernels(&mut body, &mut |kernel| {
-        order_folds(kernel, &layouts);
+        order_folds(kernel, program, &layouts);
         pack_weights(kernel, program, &mut layouts, target);
     });
     program.body = body;
@@ -123,11 +123,10 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
             || program.outputs.contains(&buffer)
     };
     let mut channels: HashMap<u32, usize> = HashMap::new();
-    let spread = |kernel: &Kernel, space: &BTreeSet<Name>, rank: usize, channels: &mut HashMap<u32, usize>| {
+    let spread = |kernel: &Kernel, space: &BTreeSet<Name>, channels: &mut HashMap<u32, usize>| {
         let mut changed = false;
         for (buffer, index) in accesses(kernel) {
-            if index.len() == rank
-                && !fixed(buffer)
+            if !fixed(buffer)
                 && !channels.contains_key(&buffer)
                 && let Some(dim) = channel(&index, space)
             {
@@ -143,7 +142,7 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
                 let dims = windowed(kernel, stage, &index);
                 if !dims.is_empty() {
                     let space = dims.iter().flat_map(|&dim| index[dim].vars()).collect();
-                    spread(kernel, &space, index.len(), &mut channels);
+                    spread(kernel, &space, &mut channels);
                 }
             }
         }
@@ -156,7 +155,7 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
                 let Some(&dim) = channels.get(&buffer) else { continue };
                 let others = index.iter().enumerate().filter(|(d, _)| *d > 0 && *d != dim);
                 let space: BTreeSet<Name> = others.flat_map(|(_, i)| i.vars()).collect();
-                changed |= spread(kernel, &space, index.len(), &mut channels);
+                changed |= spread(kernel, &space, &mut channels);
             }
         });
     }
@@ -168,14 +167,15 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
 }
 
 /// Folds over the axis along which an activation is contiguous innermost.
-fn order_folds(kernel: &mut Kernel, layouts: &[Layout]) {
+fn order_folds(kernel: &mut Kernel, program: &Program, layouts: &[Layout]) {
     for stage in &mut kernel.stages {
         let all = loads(&stage.value);
         let Some(reduce) = &mut stage.reduce else { continue };
         let inner = |axis: &Name| {
             all.iter().any(|(buffer, index)| {
                 let layout = &layouts[*buffer as usize];
-                !layout.is_plain() && layout.innermost().is_some_and(|d| index[d].mentions(axis))
+                !layout.is_row_major(&program.buffer(*buffer).shape)
+                    && layout.innermost().is_some_and(|d| index[d].mentions(axis))
             })
         };
         let (last, mut first): (Vec<Name>, Vec<Name>) = reduce.axes.iter().cloned().partition(inner);
@@ -195,7 +195,7 @@ fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], targ
         let Some(reduce) = &stage.reduce else { continue };
         for (buffer, index) in folded_weights(stage, program) {
             let definition = program.buffer(buffer);
-            if !layouts[buffer as usize].is_plain() {
+            if !layouts[buffer as usize].is_row_major(&definition.shape) {
                 continue;
             }
             let rank = |d: &usize| {

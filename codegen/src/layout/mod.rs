@@ -20,14 +20,16 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Row-major.
-    pub fn plain(rank: usize) -> Layout {
-        Layout { order: (0..rank).collect(), tile: None }
+    /// Row-major. Dims of extent 1 are put first, where they change nothing, so that the last one is contiguous.
+    pub fn row_major(shape: &[Index]) -> Layout {
+        let (mut order, rest): (Vec<usize>, Vec<usize>) = (0..shape.len()).partition(|&d| shape[d].is(1));
+        order.extend(rest);
+        Layout { order, tile: None }
     }
 
-    /// Whether it is row-major.
-    pub fn is_plain(&self) -> bool {
-        self.tile.is_none() && self.order.iter().copied().eq(0..self.order.len())
+    /// Whether elements of a shape lie in row-major order.
+    pub fn is_row_major(&self, shape: &[Index]) -> bool {
+        self.tile.is_none() && self.order.iter().filter(|&&d| !shape[d].is(1)).is_sorted()
     }
 
     /// Extents in memory, outermost first.

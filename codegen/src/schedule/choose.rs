@@ -154,8 +154,8 @@ fn columns(target: &Target) -> u32 {
 
 /// Rows of a register block: as many as fit, or fewer if they leave no rest, or else blocks of about one size.
 fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
-    // Lengths tend to be even.
-    let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return (most & !1).max(1) };
+    // Lengths tend to be even; and what is left of a power of two is proved to stay in bounds.
+    let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return 1 << most.max(1).ilog2() };
     let extent = extent.max(1) as u32;
     let exact = (1..=most).rev().find(|n| extent.is_multiple_of(*n)).unwrap_or(1);
     if exact * 3 >= most * 2 { exact } else { extent.div_ceil(extent.div_ceil(most)) }

@@ -102,8 +102,9 @@ impl Judge<'_> {
     /// Whether a buffer's layout is still free to choose: a constant of more than one dim that a fold reads.
     pub fn packable(&self, buffer: u32) -> bool {
         let definition = self.program.buffer(buffer);
-        let free =
-            definition.constant.is_some() && definition.shape.len() > 1 && self.layouts[buffer as usize].is_plain();
+        let free = definition.constant.is_some()
+            && definition.shape.len() > 1
+            && self.layouts[buffer as usize].is_row_major(&definition.shape);
         let folds = self.kernel.stages.iter().filter(|stage| stage.reduce.is_some());
         free && folds.into_iter().any(|stage| super::loads(&stage.value).iter().any(|load| load.0 == buffer))
     }

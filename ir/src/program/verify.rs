@@ -137,9 +137,6 @@ impl<'a> Verifier<'a> {
             return Err(Error::internal("two axes have one name"));
         }
         kernel.axes.iter().try_for_each(|axis| self.plain(&axis.extent))?;
-        if let Some(number) = kernel.lost_fold() {
-            return Err(Error::internal(format!("stage %{number} folds in an inner loop and is read after it")));
-        }
         let facts = kernel.facts(&self.program.facts);
         for number in 0..kernel.stages.len() {
             self.stage(kernel, number, &names, &facts).map_err(|mut e| {
@@ -147,7 +144,12 @@ impl<'a> Verifier<'a> {
                 e
             })?;
         }
-        Ok(())
+        match kernel.lost_fold() {
+            Some(number) => {
+                Err(Error::internal(format!("stage %{number} folds in an inner loop and is read after it")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn stage(&mut self, kernel: &Kernel, number: usize, names: &HashSet<&Name>, facts: &Facts) -> Result<()> {
