@@ -117,7 +117,7 @@ fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: 
 /// # Errors
 /// If a kernel cannot be lowered; names it.
 pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
-    let target = target_of(options);
+    let target = machine(&options.triple, &options.features);
     let layouts = assign(program, &target);
     // Equal kernels, the layers of a model, are emitted once.
     let mut known: HashMap<String, std::result::Result<Vec<u8>, String>> = HashMap::new();
@@ -154,9 +154,10 @@ pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec
 /// What Cranelift's x86-64 offers whatever the processor has.
 const CRANELIFT: Target = Target::x86_64();
 
-fn target_of(options: &Options) -> Target {
-    let has = |feature: &&str| options.features.iter().any(|f| f == feature);
-    match options.triple.architecture {
+/// What schedules ask of a processor with some features.
+pub fn machine(triple: &Triple, features: &[String]) -> Target {
+    let has = |feature: &&str| features.iter().any(|f| f == feature);
+    match triple.architecture {
         target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
         _ if x86::FEATURES.iter().all(has) => Target::avx512(),
         _ => Target::x86_64(),

@@ -6,6 +6,7 @@
 //! | [`schedule`] | how a kernel's loops run: steps, checked, chosen by cost |
 //! | [`lower`] | a scheduled kernel as an indexed tile |
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
+//! | [`x86`] | a linear tile as machine code for AVX-512 |
 //! | [`clif`] | a linear tile as machine code, by Cranelift |
 //! | [`artifact`] | objects, libraries, headers, manifests |
 

@@ -30,6 +30,15 @@ pub const CPUS: &[Cpu] = &[
         features: &["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "lzcnt"],
         text: "x86 since about 2013: Haswell, Zen",
     },
+    Cpu {
+        name: "x86-64-v4",
+        family: "x86_64",
+        features: &[
+            "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avx512f",
+            "avx512bw", "avx512cd", "avx512dq", "avx512vl",
+        ],
+        text: "x86 with AVX-512: Skylake servers, Zen 4",
+    },
     Cpu { name: "armv8-a", family: "aarch64", features: &[], text: "every 64-bit Arm" },
     Cpu { name: "raspberry-pi-4", family: "aarch64", features: &[], text: "Cortex-A72" },
     Cpu { name: "raspberry-pi-5", family: "aarch64", features: &["dotprod", "fp16"], text: "Cortex-A76" },
@@ -47,10 +56,7 @@ pub struct Target {
 impl Target {
     /// What schedules ask of it.
     pub fn machine(&self) -> mlc_ir::target::Target {
-        match self.triple.architecture {
-            target_lexicon::Architecture::Aarch64(_) => mlc_ir::target::Target::aarch64(),
-            _ => mlc_ir::target::Target::x86_64(),
-        }
+        mlc_codegen::compile::machine(&self.triple, &self.features)
     }
 }
 
