@@ -42,6 +42,7 @@ mod compact;
 mod concat;
 mod constant;
 mod constant_of_shape;
+mod contrib_attention;
 mod conv;
 mod conv_transpose;
 mod cumulative;
@@ -65,6 +66,7 @@ mod gather_elements;
 mod gather_nd;
 mod gemm;
 mod grid_sample;
+mod group_query_attention;
 mod identity;
 mod if_op;
 mod instance_normalization;
@@ -81,11 +83,13 @@ mod max_unpool;
 mod mel_weight_matrix;
 mod ml;
 mod ml_feature;
+mod multi_head_attention;
 mod named_activation;
 mod non_max_suppression;
 mod normalize;
 mod one_hot;
 mod optimizer;
+mod packed_attention;
 mod pad;
 mod pool;
 mod qlinear;
@@ -249,6 +253,7 @@ ops! {
         "Upsample" => resize::Resize,
     }
     "com.microsoft": {
+        "Attention" => packed_attention::PackedAttention,
         "BiasAdd" => skip_normalization::BiasAdd,
         "BiasGelu" => bias_gelu::BiasGelu,
         "BiasSplitGelu" => bias_gelu::BiasGelu,
@@ -262,12 +267,15 @@ ops! {
         "GatherBlockQuantized" => quantized_matmul::GatherBlockQuantized,
         "Gelu" => bias_gelu::BiasGelu,
         "GroupNorm" => skip_normalization::GroupNorm,
+        "GroupQueryAttention" => group_query_attention::GroupQueryAttention,
         "MatMulBnb4" => quantized_matmul::MatMulBnb4,
         "MatMulIntegerToFloat" => quantized_matmul::QuantizedMatMul,
         "MatMulNBits" => quantized_matmul::MatMulNBits,
+        "MultiHeadAttention" => multi_head_attention::MultiHeadAttention,
         "NhwcConv" => fused::Fused,
         "NhwcFusedConv" => fused::Fused,
         "NhwcMaxPool" => fused::Fused,
+        "QAttention" => packed_attention::PackedAttention,
         "QGemm" => quantized_matmul::QGemm,
         "QLinearAdd" => qlinear_contrib::QLinear,
         "QLinearAveragePool" => qlinear_contrib::QLinear,
