@@ -1,12 +1,13 @@
 //! Shape arithmetic: evaluates small integer stages over expressions instead of numbers.
 //!
 //! Exporters compute shapes with ordinary operators (`Shape`, `Gather`, `Add`, `Concat`, `Cast`). Evaluating the same
-//! kernels over [`Index`] gives the result as expressions of the symbols, for every op at once.
+//! kernels over [`Index`] gives the result as expressions of the symbols, for every op at once. Here are the rules for
+//! expressions; those for numbers are the interpreter's.
 
-use super::{Expr, ExprKind};
+use super::{Expr, ExprKind, numbers};
 use crate::index::Atom;
 use crate::tensor::Scalar;
-use crate::tile::{Binary, Compare, Math, Unary};
+use crate::tile::{Binary, Compare, Unary};
 use crate::{DType, Facts, Index};
 
 /// The value of an expression at one point, or `None` if it is not known while building.
@@ -28,6 +29,35 @@ pub enum Known {
     Index(Index),
     /// A float.
     Float(f64),
+}
+
+impl Known {
+    /// Converted from one type to another; `None` if that is not known.
+    pub fn cast(self, from: DType, to: DType) -> Option<Known> {
+        match self.number() {
+            Some(number) => Some(numbers::cast(number, from, to).into()),
+            // Dims are taken to fit 32 bits.
+            None if matches!(to, DType::I64 | DType::I32 | DType::U64) => Some(self),
+            None => None,
+        }
+    }
+
+    /// The number it is, if it holds no symbol.
+    fn number(&self) -> Option<Scalar> {
+        match self {
+            Known::Index(index) => index.as_const().map(Scalar::Int),
+            Known::Float(x) => Some(Scalar::Float(*x)),
+        }
+    }
+}
+
+impl From<Scalar> for Known {
+    fn from(scalar: Scalar) -> Known {
+        match scalar {
+            Scalar::Int(n) => Known::Index(n.into()),
+            Scalar::Float(x) => Known::Float(x),
+        }
+    }
 }
 
 struct Evaluator<'a> {
@@ -57,8 +87,7 @@ impl Evaluator<'_> {
     fn expr(&self, expr: &Expr) -> Option<Known> {
         let dtype = expr.dtype();
         match expr.kind() {
-            ExprKind::Const(Scalar::Int(n)) => Some(Known::Index((*n).into())),
-            ExprKind::Const(Scalar::Float(x)) => Some(Known::Float(*x)),
+            ExprKind::Const(scalar) => Some(scalar.cast(dtype).into()),
             ExprKind::Index(index) => self.index(index).map(Known::Index),
             ExprKind::Load { buffer, index } => {
                 let index: Option<Vec<i64>> = index.iter().map(|i| self.index(i)?.as_const()).collect();
@@ -83,15 +112,20 @@ impl Evaluator<'_> {
                 Known::Index(index) if index.as_const().is_some() => self.expr(a),
                 _ => None,
             },
-            ExprKind::Compare(how, a, b) => self.compare(*how, &self.expr(a)?, &self.expr(b)?),
-            ExprKind::Cast(inner) => cast(self.expr(inner)?, dtype),
+            ExprKind::Compare(how, a, b) => self.compare(*how, self.expr(a)?, self.expr(b)?, a.dtype()),
+            ExprKind::Cast(inner) => self.expr(inner)?.cast(inner.dtype(), dtype),
             ExprKind::Unary(f, a) => unary(*f, self.expr(a)?, dtype),
             ExprKind::Binary(Binary::And, a, b) if dtype == DType::Bool => self.logic(a, b, 0),
             ExprKind::Binary(Binary::Or, a, b) if dtype == DType::Bool => self.logic(a, b, 1),
             ExprKind::Binary(f, a, b) => self.binary(*f, self.expr(a)?, self.expr(b)?, dtype),
             ExprKind::Math(f, operands) => {
-                let operands: Option<Vec<Known>> = operands.iter().map(|operand| self.expr(operand)).collect();
-                math(*f, &operands?, dtype)
+                let float = |operand: &Expr| match self.expr(operand)? {
+                    Known::Float(x) => Some(x),
+                    Known::Index(_) => None,
+                };
+                let operands: Vec<f64> = operands.iter().map(float).collect::<Option<_>>()?;
+                let second = operands.get(1).copied().unwrap_or_default();
+                Some(numbers::math(*f, *operands.first()?, second, dtype).into())
             }
             ExprKind::Stage(_) | ExprKind::Bitcast(_) => None,
         }
@@ -110,18 +144,15 @@ impl Evaluator<'_> {
         operands.iter().all(|known| number(known).is_some()).then(|| Known::Index((1 - decides).into()))
     }
 
-    fn compare(&self, how: Compare, a: &Known, b: &Known) -> Option<Known> {
-        let truth = match (a, b) {
-            (Known::Float(a), Known::Float(b)) => match how {
-                Compare::Eq => a == b,
-                Compare::Ne => a != b,
-                Compare::Lt => a < b,
-                Compare::Le => a <= b,
-            },
-            (Known::Index(a), Known::Index(b)) => self.compare_indices(how, a, b)?,
-            _ => return None,
-        };
-        Some(Known::Index(i64::from(truth).into()))
+    fn compare(&self, how: Compare, a: Known, b: Known, dtype: DType) -> Option<Known> {
+        if let Some((a, b)) = both(&a, &b) {
+            return Some(numbers::compare(how, a, b, dtype).into());
+        }
+        let (Known::Index(a), Known::Index(b)) = (a, b) else { return None };
+        if wraps(&a, &b, dtype) {
+            return None;
+        }
+        self.compare_indices(how, &a, &b).map(|truth| Known::Index(i64::from(truth).into()))
     }
 
     fn compare_indices(&self, how: Compare, a: &Index, b: &Index) -> Option<bool> {
@@ -137,110 +168,56 @@ impl Evaluator<'_> {
     }
 
     fn binary(&self, f: Binary, a: Known, b: Known, dtype: DType) -> Option<Known> {
-        let (a, b) = match (a, b) {
-            (Known::Float(a), Known::Float(b)) => return float_binary(f, a, b, dtype),
-            (Known::Index(a), Known::Index(b)) => (a, b),
-            _ => return None,
-        };
+        if let Some((a, b)) = both(&a, &b) {
+            return Some(numbers::binary(f, a, b, dtype).into());
+        }
+        let (Known::Index(a), Known::Index(b)) = (a, b) else { return None };
+        if wraps(&a, &b, dtype) {
+            return None;
+        }
         let positive = |x: &Index| self.facts.lt(&Index::zero(), x);
-        Some(Known::Index(match f {
+        let value = match f {
             Binary::Add => a + b,
             Binary::Sub => a - b,
             Binary::Mul => a * b,
-            Binary::Div => match (a.as_const(), b.as_const()) {
-                (Some(a), Some(b)) => Index::from(a.checked_div(b).unwrap_or(0)),
-                (None, Some(1)) => a,
-                // Truncation is floor where nothing is negative.
-                _ if self.facts.nonneg(&a) && positive(&b) => self.facts.div(&a, &b),
-                // A constant denominator settles the sign of `b`; `-x / n` is `-(x / n)`.
-                _ if self.facts.nonneg(&-a.clone()) && positive(&b) => -self.facts.div(&-a, &b),
-                _ if b.as_const().is_none() && self.facts.nonneg(&a) && self.facts.nonneg(&b) => self.facts.div(&a, &b),
-                _ => return None,
-            },
+            Binary::Div if b.is(1) => a,
+            // Truncation is floor where nothing is negative.
+            Binary::Div if self.facts.nonneg(&a) && positive(&b) => self.facts.div(&a, &b),
+            // A constant denominator settles the sign of `b`; `-x / n` is `-(x / n)`.
+            Binary::Div if self.facts.nonneg(&-a.clone()) && positive(&b) => -self.facts.div(&-a, &b),
+            Binary::Div if b.as_const().is_none() && self.facts.nonneg(&a) && self.facts.nonneg(&b) => {
+                self.facts.div(&a, &b)
+            }
             Binary::Rem if self.facts.nonneg(&a) && positive(&b) => self.facts.rem(&a, &b),
-            Binary::Rem => Index::from(a.as_const()?.checked_rem(b.as_const()?).unwrap_or(0)),
             Binary::Min => self.facts.min(&a, &b),
             Binary::Max => self.facts.max(&a, &b),
-            Binary::And => Index::from(a.as_const()? & b.as_const()?),
-            Binary::Or => Index::from(a.as_const()? | b.as_const()?),
-            Binary::Xor => Index::from(a.as_const()? ^ b.as_const()?),
-            Binary::Shl | Binary::Shr => return None,
-        }))
+            _ => return None,
+        };
+        Known::Index(value).cast(dtype, dtype)
     }
 }
 
-fn float_binary(f: Binary, a: f64, b: f64, dtype: DType) -> Option<Known> {
-    let value = match f {
-        Binary::Add => a + b,
-        Binary::Sub => a - b,
-        Binary::Mul => a * b,
-        Binary::Div => a / b,
-        Binary::Min => {
-            if a < b {
-                a
-            } else {
-                b
-            }
-        }
-        Binary::Max => {
-            if a > b {
-                a
-            } else {
-                b
-            }
-        }
-        _ => return None,
-    };
-    Some(Known::Float(Scalar::Float(value).cast(dtype).float()))
+/// Two numbers of one kind.
+fn both(a: &Known, b: &Known) -> Option<(Scalar, Scalar)> {
+    match (a.number()?, b.number()?) {
+        (Scalar::Int(_), Scalar::Float(_)) | (Scalar::Float(_), Scalar::Int(_)) => None,
+        pair => Some(pair),
+    }
+}
+
+/// Whether one of two is a number in the upper half of U64, which expressions do not hold.
+fn wraps(a: &Index, b: &Index, dtype: DType) -> bool {
+    let negative = |index: &Index| index.as_const().is_some_and(|n| n < 0);
+    dtype == DType::U64 && (negative(a) || negative(b))
 }
 
 fn unary(f: Unary, a: Known, dtype: DType) -> Option<Known> {
-    match a {
-        Known::Index(index) => match f {
-            Unary::Neg => Some(Known::Index(-index)),
-            Unary::Not if dtype == DType::Bool => Some(Known::Index(Index::from(1) - index)),
-            Unary::Abs => index.as_const().map(|n| Known::Index(n.wrapping_abs().into())),
-            _ => None,
-        },
-        Known::Float(x) => {
-            let value = match f {
-                Unary::Neg => -x,
-                Unary::Abs => x.abs(),
-                Unary::Sqrt => x.sqrt(),
-                Unary::Floor => x.floor(),
-                Unary::Ceil => x.ceil(),
-                Unary::Trunc => x.trunc(),
-                Unary::Round => x.round_ties_even(),
-                Unary::Not => return None,
-            };
-            Some(Known::Float(Scalar::Float(value).cast(dtype).float()))
-        }
+    if let Some(number) = a.number() {
+        return Some(numbers::unary(f, number, dtype).into());
     }
-}
-
-fn math(f: Math, operands: &[Known], dtype: DType) -> Option<Known> {
-    let (a, b) = match operands {
-        [Known::Float(a)] => (*a, 0.0),
-        [Known::Float(a), Known::Float(b)] => (*a, *b),
-        _ => return None,
-    };
-    Some(Known::Float(Scalar::Float(crate::tile::interp::math(f, a, b)).cast(dtype).float()))
-}
-
-fn cast(known: Known, to: DType) -> Option<Known> {
-    match known {
-        Known::Index(index) => match index.as_const() {
-            Some(n) => Some(match Scalar::Int(n).cast(to) {
-                Scalar::Int(n) => Known::Index(n.into()),
-                Scalar::Float(x) => Known::Float(x),
-            }),
-            // Dims are taken to fit 32 bits.
-            None if matches!(to, DType::I64 | DType::I32) => Some(Known::Index(index)),
-            None => None,
-        },
-        Known::Float(x) => Some(match Scalar::Float(x).cast(to) {
-            Scalar::Int(n) => Known::Index(n.into()),
-            Scalar::Float(x) => Known::Float(x),
-        }),
+    match (f, a) {
+        (Unary::Neg, Known::Index(index)) => Known::Index(-index).cast(dtype, dtype),
+        (Unary::Not, Known::Index(index)) if dtype == DType::Bool => Some(Known::Index(Index::from(1) - index)),
+        _ => None,
     }
 }

@@ -18,6 +18,7 @@
 mod expr;
 pub mod interp;
 mod known;
+mod numbers;
 mod text;
 pub mod verify;
 
