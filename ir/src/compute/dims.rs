@@ -24,6 +24,17 @@ impl Compute<'_> {
         }
     }
 
+    /// The element of a tensor that must have one only.
+    ///
+    /// # Errors
+    /// If it has another number of elements, as far as that is known.
+    pub fn one(&self, t: &T, what: &str) -> Result<Expr> {
+        match t.size().as_const() {
+            Some(1) | None => Ok(t.at(vec![Index::zero(); t.rank()])),
+            Some(n) => Err(Error::invalid(format!("{what} must be one number, not {n}"))),
+        }
+    }
+
     /// The extents in a rank-1 tensor of known length; those not known while building become symbols.
     pub fn extents(&mut self, t: &T, what: &str) -> Result<Vec<Index>> {
         let count = t.size().as_const().filter(|_| t.rank() == 1 && t.dtype.is_int());

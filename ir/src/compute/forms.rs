@@ -61,11 +61,11 @@ impl Compute<'_> {
         t
     }
 
-    /// `y[i] = x[index(i)]`, without conversion. `index` may look elements up.
+    /// `y[i] = x[index(i)]`, without conversion, or 0 where the index is outside. `index` may look elements up.
     pub fn gather(&mut self, x: &T, shape: &[Index], index: impl FnOnce(&Compute, &[Index]) -> Vec<Index>) -> T {
         let i: Vec<Index> = (0..shape.len()).map(|place| Index::var(format!("i{place}"))).collect();
-        let index = index(self, &i);
-        self.map(x.dtype, shape, |_| x.raw(index))
+        let (index, facts) = (index(self, &i), self.facts_at(shape));
+        self.map(x.dtype, shape, |_| x.raw_or(&facts, index, Scalar::Int(0)))
     }
 
     /// As [`Compute::map`], but a constant if its elements can be computed while building: a table of weights or indices.

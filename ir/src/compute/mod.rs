@@ -132,12 +132,17 @@ impl<'a> Compute<'a> {
         over: &[Index],
         f: impl FnOnce(&[Index], &[Index]) -> Expr,
     ) -> T {
+        if over.is_empty() {
+            return self.map(dtype, shape, |i| f(i, &[]));
+        }
         let mut t = self.buffer(dtype, shape);
         let (mut axes, reduced) = (axes("i", shape), axes("r", over));
         let index: Vec<Index> = axes.iter().map(|axis| Index::var(axis.name.clone())).collect();
         let folded: Vec<Index> = reduced.iter().map(|axis| Index::var(axis.name.clone())).collect();
         let value = f(&index, &folded);
-        t.known = self.know(shape, &axes, Some(monoid), &value, &reduced);
+        let known = self.know(shape, &axes, Some(monoid), &value, &reduced);
+        let stored = |element: Known| element.cast(value.dtype(), value.dtype())?.cast(value.dtype(), dtype);
+        t.known = known.and_then(|known| known.into_iter().map(stored).collect());
         if let Some(known) = &t.known {
             self.known.insert(t.buffer, (shape.to_vec(), known.clone()));
         }

@@ -1,5 +1,6 @@
 //! Handles on tensors, and what is asked of shapes and types.
 
+use crate::index::Atom;
 use crate::program::{Expr, Known};
 use crate::tensor::Scalar;
 use crate::tile::InRange;
@@ -55,19 +56,21 @@ impl T {
 
     /// The element as an index in `0..extent`: negative ones count from the end.
     pub fn lookup(&self, at: Vec<Index>, extent: &Index) -> Index {
-        match self.known_at(&at) {
-            Some(n) if n < 0 => extent.clone() + n,
-            Some(n) => n.into(),
-            None => Index::at(self.buffer, at).rem(extent),
+        let known = self.known_at(&at);
+        match (known.as_ref().and_then(Index::as_const), extent.as_const()) {
+            (Some(n), Some(extent)) if extent > 0 => n.rem_euclid(extent).into(),
+            (Some(n), _) if n < 0 => extent.clone() + n,
+            (Some(n), _) => n.into(),
+            (None, _) => known.unwrap_or_else(|| Index::at(self.buffer, at)).rem(extent),
         }
     }
 
     /// The integer at an index, if both are known.
-    fn known_at(&self, at: &[Index]) -> Option<i64> {
+    fn known_at(&self, at: &[Index]) -> Option<Index> {
         let at: Option<Vec<i64>> = at.iter().map(Index::as_const).collect();
         let place = self.shape.iter().zip(at?).try_fold(0i64, |place, (dim, i)| Some(place * dim.as_const()? + i))?;
         match self.known.as_ref()?.get(usize::try_from(place).ok()?)? {
-            Known::Index(index) => index.as_const(),
+            Known::Index(index) => Some(index.clone()),
             Known::Float(_) => None,
         }
     }
@@ -106,12 +109,27 @@ pub fn shape_text(shape: &[Index]) -> String {
     format!("[{}]", dims.join(", "))
 }
 
-/// A test `0 <= index < extent`, left out if `facts` prove it.
+/// Tests `0 <= index < extent`, left out if `facts` prove them.
+///
+/// A remainder lies inside of any extent but 0, as which an extent of a symbol may turn out; so that is tested first.
 pub fn inside(facts: &Facts, tests: impl IntoIterator<Item = (Index, Index)>) -> Vec<InRange> {
-    let tests = tests.into_iter().map(|(index, extent)| InRange::extent(index, extent));
-    let proven = |test: &InRange| {
+    let mut needed = vec![];
+    for (index, extent) in tests {
+        index.visit(&mut |atom| {
+            if let Atom::Div(pair) | Atom::Mod(pair) = atom
+                && !facts.proves(&(pair.1.clone() - 1))
+            {
+                let divides = InRange::extent(Index::zero(), pair.1.clone());
+                if !needed.contains(&divides) {
+                    needed.push(divides);
+                }
+            }
+        });
+        let test = InRange::extent(index, extent);
         let (low, high) = (test.index.clone() - test.low.clone(), test.high.clone() - test.index.clone() - 1);
-        test.proven(facts) || facts.proves(&low) && facts.proves(&high)
-    };
-    tests.filter(|test| !proven(test)).collect()
+        if !(test.proven(facts) || facts.proves(&low) && facts.proves(&high)) {
+            needed.push(test);
+        }
+    }
+    needed
 }

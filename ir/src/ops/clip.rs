@@ -1,6 +1,7 @@
 use super::OpDef;
-use crate::compute::Compute;
+use crate::compute::{Compute, T, compute_type};
 use crate::onnx::OnnxNode;
+use crate::program::Expr;
 use crate::{DType, Error, Result};
 
 /// `y = min(max(x, low), high)` (ONNX `Clip`). Each bound may be absent; if they cross, `high` wins. NaN stays.
@@ -25,19 +26,16 @@ impl OpDef for Clip {
         if x.dtype == DType::Bool || bounds.iter().flatten().any(|b| b.dtype != x.dtype) {
             return Err(Error::invalid("Clip needs numbers and bounds of their type"));
         }
-        let one = |b: &crate::compute::T| b.size().as_const().is_none_or(|n| n == 1);
-        if !bounds.iter().flatten().all(one) {
-            return Err(Error::invalid("a bound of Clip has more than one element"));
-        }
+        let bound = |t: &Option<T>, attribute: Option<f32>| match t {
+            Some(t) => c.one(t, "a bound of Clip").map(Some),
+            None => Ok(attribute.map(|number| Expr::float(compute_type(x.dtype), number.into()))),
+        };
+        let (low, high) = (bound(&bounds[0], self.low)?, bound(&bounds[1], self.high)?);
         let y = c.map(x.dtype, &x.shape, |i| {
-            let x = x.at(i.to_vec());
-            let bound = |place: usize, attribute: Option<f32>| match &bounds[place] {
-                Some(t) => Some(t.at(vec![crate::Index::zero(); t.rank()])),
-                None => attribute.map(|number| x.like(number.into())),
-            };
             // A NaN in the second operand of `max` and `min` comes through.
-            let above = bound(0, self.low).map_or_else(|| x.clone(), |low| low.max(&x));
-            bound(1, self.high).map_or_else(|| above.clone(), |high| high.min(&above))
+            let x = x.at(i.to_vec());
+            let above = low.map_or_else(|| x.clone(), |low| low.max(&x));
+            high.map_or_else(|| above.clone(), |high| high.min(&above))
         });
         c.output(0, y);
         Ok(())

@@ -68,6 +68,11 @@ impl OpDef for Compress {
         if condition.rank() != 1 || condition.dtype != DType::Bool {
             return Err(Error::invalid("Compress needs a vector of Bool"));
         }
+        if let (Some(length), Some(extent)) = (condition.shape[0].as_const(), x.shape[axis].as_const())
+            && length > extent
+        {
+            return Err(Error::invalid(format!("Compress has {length} conditions for {extent} elements")));
+        }
         let places = compact(c, &condition.shape[0], |i| condition.raw(vec![i]));
         let mut shape = x.shape.clone();
         shape[axis] = places.shape[0].clone();

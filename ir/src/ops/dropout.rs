@@ -3,7 +3,7 @@ use super::random::{mask, seed};
 use crate::compute::Compute;
 use crate::onnx::OnnxNode;
 use crate::program::Expr;
-use crate::{DType, Index, Result};
+use crate::{DType, Result};
 
 /// `y = x` (ONNX `Dropout` when not training): another name for the same tensor. While training, elements are 0 with the
 /// probability `ratio`, and the others are divided by `1 - ratio`. Output 1 tells which elements stay.
@@ -41,10 +41,10 @@ impl OpDef for Dropout {
             c.output(1, ones);
             return Ok(());
         }
-        let scalar = |place: usize| c.optional(place).map(|t| t.at(vec![Index::zero(); t.rank()]));
-        let (ratio, mode) = (scalar(1), scalar(2));
+        let scalar = |place: usize| c.optional(place).map(|t| c.one(&t, "ratio and mode of Dropout")).transpose();
+        let (ratio, mode) = (scalar(1)?, scalar(2)?);
         let ratio = ratio.map_or_else(|| Expr::float(DType::F32, self.ratio.into()), |ratio| ratio.cast(DType::F32));
-        let ratio = mode.map_or_else(|| ratio.clone(), |training| training.select(&ratio, &ratio.like(0.0)));
+        let ratio = mode.map_or_else(|| ratio.clone(), |mode| mode.cast(DType::Bool).select(&ratio, &ratio.like(0.0)));
         let kept_elements = mask(c, self.seed, &x, &ratio);
         let y = c.map(x.dtype, &x.shape, |i| {
             let element = x.at(i.to_vec());

@@ -36,63 +36,51 @@ struct State {
     changing: Vec<Option<Name>>,
 }
 
+/// What is known of a loop before its body is built.
+struct Frame {
+    counter: Name,
+    /// How often it runs at most, if that is known before.
+    trips: Option<Index>,
+    /// The highest value of the counter.
+    last: Option<i64>,
+    /// The condition, and whether it is true at first.
+    condition: T,
+    starts: bool,
+    states: Vec<State>,
+}
+
+/// A built body.
+struct Body {
+    steps: Vec<Step>,
+    stacks: Vec<T>,
+    /// Whether its condition is always true.
+    endless: bool,
+}
+
 impl OpDef for Loop {
     fn build(&self, c: &mut Compute) -> Result<()> {
-        let states = c.input_count().checked_sub(2 + self.captures);
-        let states = states.filter(|n| self.body.outputs().len() > *n);
-        let states = states.ok_or_else(|| Error::invalid("the inputs of Loop do not fit its body"))?;
-        let limit = c.optional(0).map(|t| t.at(vec![Index::zero(); t.rank()]).cast(DType::I64));
-        let trips = limit.map(|limit| c.value("trips", &limit.like(0.0).max(&limit), None));
-        // Exporters give the largest integer for no limit.
-        let trips = trips.filter(|n| n.as_const().is_none_or(|n| n < i32::MAX.into()));
-        let counter = c.fresh("iteration");
-        let last = trips.as_ref().and_then(|n| c.facts().high_number(n)).map(|n| (n - 1).max(0));
-        c.program().facts.symbol(counter.clone(), 0, last);
-        let initial = (2..2 + states).map(|place| c.input(place)).collect::<Result<Vec<_>>>()?;
-        let states = self.states(c, &counter, &initial)?;
-        let start = c.optional(1).filter(|t| !is_true(t));
-        let condition = match start {
-            Some(t) => copy(c, &t),
-            None => c.map(DType::Bool, &[], |_| Expr::int(DType::Bool, 1)),
-        };
-        let always = c.optional(1).is_none_or(|t| is_true(&t));
-        let mut stacks = vec![];
-        let (steps, endless) = c.nested(|c| {
-            let results = self.iterate(c, &counter, &states)?;
-            let (next, stacked) = results[1..].split_at(states.len());
-            let bounds = trips.clone().ok_or_else(|| Error::unsupported("a Loop stacks values without a known bound"));
-            for t in stacked {
-                stacks.push(stack(c, t, bounds.clone()?, &counter));
-            }
-            let endless = is_true(&results[0]);
-            if !endless || !always {
-                c.store(&condition, &condition.shape, StoreMode::Set, |i| {
-                    (i.to_vec(), results[0].raw(vec![Index::zero(); results[0].rank()]))
-                });
-            }
-            advance(c, &states, next);
-            Ok(endless)
-        })?;
-        let mut changing = BTreeSet::from([counter.clone()]);
+        let frame = self.frame(c)?;
+        let Body { steps, stacks, endless } = self.iteration(c, &frame)?;
+        let mut changing = BTreeSet::from([frame.counter.clone()]);
         bound(&steps, &mut changing);
         let ran = c.fresh("ran");
-        c.program().facts.symbol(ran.clone(), 0, last.map(|n| n + 1));
+        c.program().facts.symbol(ran.clone(), 0, frame.last.map(|n| n + 1));
+        let whole = endless && frame.starts;
         c.step(Step::Loop {
-            counter,
-            trips: trips.clone().unwrap_or_else(|| Index::from(i64::MAX)),
-            condition: (!endless || !always).then_some(condition.buffer),
+            counter: frame.counter,
+            trips: frame.trips.unwrap_or_else(|| Index::from(i64::MAX)),
+            condition: (!whole).then_some(frame.condition.buffer),
             ran: Some(ran.clone()),
             body: steps,
         });
-        let carried = states.len();
-        states.into_iter().enumerate().for_each(|(place, state)| c.output(place, state.t));
+        let carried = frame.states.len();
+        frame.states.into_iter().enumerate().for_each(|(place, state)| c.output(place, state.t));
         for (place, stack) in stacks.into_iter().enumerate() {
             invariant(&stack.shape[1..], &changing, "what a Loop stacks")?;
-            let mut shape = stack.shape.clone();
-            let y = if endless && always {
+            let y = if whole {
                 stack
             } else {
-                shape[0] = Index::sym(ran.clone());
+                let shape = [&[Index::sym(ran.clone())], &stack.shape[1..]].concat();
                 c.map(stack.dtype, &shape, |i| stack.raw(i.to_vec()))
             };
             c.output(carried + place, y);
@@ -102,13 +90,54 @@ impl OpDef for Loop {
 }
 
 impl Loop {
-    /// Inputs of the body: the iteration, a condition that holds, the state, and what it captures.
-    fn iterate(&self, c: &mut Compute, counter: &Name, states: &[State]) -> Result<Vec<T>> {
-        let states: Vec<T> = states.iter().map(|state| state.t.clone()).collect();
-        let inputs = self.inputs(c, counter, &states)?;
-        inline(c, &self.body, &inputs)
+    fn frame(&self, c: &mut Compute) -> Result<Frame> {
+        let states = c.input_count().checked_sub(2 + self.captures);
+        let states = states.filter(|n| self.body.outputs().len() > *n);
+        let states = states.ok_or_else(|| Error::invalid("the inputs of Loop do not fit its body"))?;
+        let limit = c.optional(0).map(|t| c.one(&t, "the number of iterations")).transpose()?;
+        let limit = limit.map(|limit| limit.cast(DType::I64));
+        let trips = limit.map(|limit| c.value("trips", &limit.like(0.0).max(&limit), None));
+        // Exporters give the largest integer for no limit.
+        let trips = trips.filter(|n| n.as_const().is_none_or(|n| n < i32::MAX.into()));
+        let counter = c.fresh("iteration");
+        let last = trips.as_ref().and_then(|n| c.facts().high_number(n)).map(|n| (n - 1).max(0));
+        c.program().facts.symbol(counter.clone(), 0, last);
+        let initial = (2..2 + states).map(|place| c.input(place)).collect::<Result<Vec<_>>>()?;
+        let states = self.states(c, &counter, &initial)?;
+        let start = c.optional(1).filter(|t| !is_true(t));
+        let starts = start.is_none();
+        let condition = match start {
+            Some(t) => copy(c, &t),
+            None => c.map(DType::Bool, &[], |_| Expr::int(DType::Bool, 1)),
+        };
+        Ok(Frame { counter, trips, last, condition, starts, states })
     }
 
+    fn iteration(&self, c: &mut Compute, frame: &Frame) -> Result<Body> {
+        let Frame { counter, trips, condition, starts, states, .. } = frame;
+        let mut stacks = vec![];
+        let (steps, endless) = c.nested(|c| {
+            let given: Vec<T> = states.iter().map(|state| state.t.clone()).collect();
+            let inputs = self.inputs(c, counter, &given)?;
+            let results = inline(c, &self.body, &inputs)?;
+            let (next, stacked) = results[1..].split_at(states.len());
+            for t in stacked {
+                let unbounded = || Error::unsupported("a Loop stacks values without a known bound");
+                stacks.push(stack(c, t, trips.clone().ok_or_else(unbounded)?, counter));
+            }
+            let endless = is_true(&results[0]);
+            if !(endless && *starts) {
+                c.store(condition, &condition.shape, StoreMode::Set, |i| {
+                    (i.to_vec(), results[0].raw(vec![Index::zero(); results[0].rank()]))
+                });
+            }
+            advance(c, states, next);
+            Ok(endless)
+        })?;
+        Ok(Body { steps, stacks, endless })
+    }
+
+    /// Inputs of the body: the iteration, a condition that holds, the state, and what it captures.
     fn inputs(&self, c: &mut Compute, counter: &Name, states: &[T]) -> Result<Vec<Option<T>>> {
         let number = c.map(DType::I64, &[], |_| Expr::index(Index::sym(counter.clone())));
         let holds = c.constant(Tensor::from_scalars(DType::Bool, vec![], &[Scalar::Int(1)])?);

@@ -89,6 +89,7 @@ mod non_max_suppression;
 mod normalize;
 mod one_hot;
 mod optimizer;
+mod optional;
 mod packed_attention;
 mod pad;
 mod pool;
@@ -202,6 +203,8 @@ ops! {
         "NonMaxSuppression" => non_max_suppression::NonMaxSuppression,
         "NonZero" => compact::NonZero,
         "OneHot" => one_hot::OneHot,
+        "OptionalGetElement" => optional::OptionalGetElement,
+        "OptionalHasElement" => optional::OptionalHasElement,
         "Pad" => pad::Pad,
         "QLinearConv" => qlinear::QLinearConv,
         "QLinearMatMul" => qlinear::QLinearMatMul,

@@ -69,13 +69,13 @@ impl NonMaxSuppression {
     fn choose(&self, c: &mut Compute, boxes: &T, scores: &T, order: &T) -> Result<T> {
         let n = order.shape[2].clone();
         let pairs = order.shape[..2].to_vec();
-        let scalar = |t: Option<T>, default: f64, dtype: DType| match t {
-            Some(t) => t.at(vec![Index::zero(); t.rank()]).cast(dtype),
-            None => Expr::float(dtype, default),
+        let scalar = |place: usize, dtype: DType| match c.optional(place) {
+            Some(t) => Ok(Some(c.one(&t, "a limit of NonMaxSuppression")?.cast(dtype))),
+            None => Ok::<_, Error>(None),
         };
-        let most = scalar(c.optional(2), 0.0, DType::I64);
-        let overlap = scalar(c.optional(3), 0.0, DType::F32);
-        let least = c.optional(4).map(|t| scalar(Some(t), 0.0, compute_type(scores.dtype)));
+        let most = scalar(2, DType::I64)?.unwrap_or_else(|| Expr::int(DType::I64, 0));
+        let overlap = scalar(3, DType::F32)?.unwrap_or_else(|| Expr::float(DType::F32, 0.0));
+        let least = scalar(4, compute_type(scores.dtype))?;
         let kept = c.map(DType::Bool, &order.shape, |_| Expr::int(DType::Bool, 0));
         let counter = c.fresh("place");
         let now = Index::sym(counter.clone());

@@ -22,10 +22,11 @@ impl OpDef for OneHot {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let (indices, depth, values) = (c.input(0)?, c.input(1)?, c.input(2)?);
         let axis = normalize_axis(self.axis, indices.rank() + 1)?;
-        if depth.rank() > 1 || values.rank() != 1 || values.shape[0].as_const().is_some_and(|n| n != 2) {
-            return Err(Error::invalid("OneHot needs a scalar depth and two values"));
+        if values.rank() != 1 {
+            return Err(Error::invalid("OneHot needs two values"));
         }
-        let depth = depth.at(vec![Index::zero(); depth.rank()]).cast(DType::I64);
+        c.same_dim(&values.shape[0], &Index::from(2))?;
+        let depth = c.one(&depth, "the depth of OneHot")?.cast(DType::I64);
         let depth = c.value("depth", &depth, None);
         let shape = [&indices.shape[..axis], &[depth.clone()], &indices.shape[axis..]].concat();
         let y = c.map(values.dtype, &shape, |i| {

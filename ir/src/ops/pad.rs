@@ -61,15 +61,15 @@ impl OpDef for Pad {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let x = c.input(0)?;
         let pads = self.pads(c, &x)?;
-        let value = c.optional(2).filter(|t| !t.size().is(0));
+        let value = c.optional(2).filter(|t| !t.size().is(0)).map(|t| c.one(&t, "the value of Pad")).transpose()?;
         let y = match self.mode {
             Mode::Constant => constant(c, &x, &pads, |x| match &value {
-                Some(t) => t.at(vec![Index::zero(); t.rank()]).cast(x.dtype()),
+                Some(value) => value.cast(x.dtype()),
                 None => x.like(self.value.into()),
             }),
             mode => {
                 let shape = padded(&x.shape, &pads);
-                let facts = c.facts().clone();
+                let facts = c.facts_at(&shape);
                 let map = |((i, dim), (low, high)): ((&Index, &Index), &(Index, Index))| {
                     let zero = Index::zero();
                     // Negative pads crop first.

@@ -3,7 +3,7 @@ use crate::compute::{Compute, compute_type};
 use crate::onnx::OnnxNode;
 use crate::program::Expr;
 use crate::tile::Unary;
-use crate::{DType, Error, Index, Result};
+use crate::{DType, Error, Result};
 
 /// `start + i * delta` while it is before `limit` (ONNX `Range`): `max(ceil((limit - start) / delta), 0)` elements.
 ///
@@ -21,10 +21,11 @@ impl OpDef for Range {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let operands = [c.input(0)?, c.input(1)?, c.input(2)?];
         let dtype = operands[0].dtype;
-        if operands.iter().any(|t| t.dtype != dtype || t.rank() > 1) || dtype == DType::Bool {
+        if operands.iter().any(|t| t.dtype != dtype) || dtype == DType::Bool {
             return Err(Error::invalid("Range needs three scalars of one number type"));
         }
-        let [start, limit, delta] = operands.map(|t| t.at(vec![Index::zero(); t.rank()]));
+        let [start, limit, delta] = operands.each_ref().map(|t| c.one(t, "an operand of Range"));
+        let (start, limit, delta) = (start?, limit?, delta?);
         let count = c.value("count", &count(&start, &limit, &delta), None);
         let y = c.map(dtype, &[count], |i| {
             let place = Expr::index(i[0].clone()).cast(compute_type(dtype));

@@ -131,38 +131,31 @@ impl Scan {
             _ => nest.extent.clone(),
         };
         let trips = c.facts().min(&trips, &nest.extent);
-        let (mut steps, ()) = c.nested(|c| {
+        let start = |c: &mut Compute| {
             for (state, initial) in nest.state.iter().zip(initial) {
                 c.store(state, &state.shape, StoreMode::Set, |i| (i.to_vec(), initial.raw(at_batch(i))));
             }
             c.step(Step::Loop { counter: nest.counter.clone(), trips, condition: None, ran: None, body: inner });
-            Ok(())
-        })?;
-        let mut results = nest.state.clone();
-        if let Some((name, extent)) = &nest.batch {
-            results = nest
-                .state
-                .iter()
-                .map(|t| c.buffer(t.dtype, &[&[extent.clone()], t.shape.as_slice()].concat()))
-                .collect();
-            steps.extend(
-                c.nested(|c| {
-                    for (all, state) in results.iter().zip(&nest.state) {
+        };
+        let results = match &nest.batch {
+            None => {
+                start(c);
+                nest.state.clone()
+            }
+            Some((name, extent)) => {
+                let whole = |t: &T| [&[extent.clone()], t.shape.as_slice()].concat();
+                let all: Vec<T> = nest.state.iter().map(|t| c.buffer(t.dtype, &whole(t))).collect();
+                let (body, ()) = c.nested(|c| {
+                    start(c);
+                    for (all, state) in all.iter().zip(&nest.state) {
                         c.store(all, &state.shape, StoreMode::Set, |i| (at_batch(i), state.raw(i.to_vec())));
                     }
                     Ok(())
-                })?
-                .0,
-            );
-            steps = vec![Step::Loop {
-                counter: name.clone(),
-                trips: extent.clone(),
-                condition: None,
-                ran: None,
-                body: steps,
-            }];
-        }
-        steps.into_iter().for_each(|step| c.step(step));
+                })?;
+                c.step(Step::Loop { counter: name.clone(), trips: extent.clone(), condition: None, ran: None, body });
+                all
+            }
+        };
         results.into_iter().chain(stacks).enumerate().for_each(|(place, t)| c.output(place, t));
         Ok(())
     }

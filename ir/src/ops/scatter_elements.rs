@@ -1,5 +1,5 @@
 use super::OpDef;
-use crate::compute::{Compute, T, compute_type};
+use crate::compute::{Compute, T, compute_type, inside};
 use crate::onnx::OnnxNode;
 use crate::program::{Expr, StoreMode};
 use crate::tile::Monoid;
@@ -75,6 +75,8 @@ pub(super) fn scatter(
     let y = c.map(dtype, &x.shape, |i| x.raw(i.to_vec()));
     let y = c.with_known(y, None);
     let element: Expr = updates.raw(i).cast(dtype);
-    c.store(&y, domain, mode, |_| (target, element));
+    let facts = c.facts_at(domain);
+    let within = inside(&facts, target.iter().cloned().zip(x.shape.iter().cloned()));
+    c.store_where(&y, domain, mode, |_| (within, target, element));
     Ok(if dtype == x.dtype { y } else { c.map(x.dtype, &x.shape, |i| y.raw(i.to_vec())) })
 }

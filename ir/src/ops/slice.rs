@@ -74,6 +74,9 @@ impl OpDef for Slice {
     }
 }
 
+/// No dim is as large: exporters write some such number for "to the end".
+const BEYOND: i64 = 1_000_000_000;
+
 /// The place of a start or an end: wrapped, then clamped to where a step can begin or end.
 fn position(t: &T, place: usize, extent: &Index, step: i64) -> Expr {
     let extent = Expr::index(extent.clone());
@@ -84,9 +87,8 @@ fn position(t: &T, place: usize, extent: &Index, step: i64) -> Expr {
         crate::program::Known::Float(_) => None,
     });
     match known {
-        // Beyond any extent.
-        Some(n) if n >= i32::MAX.into() => return high,
-        Some(n) if n <= (-i32::MAX).into() => return low,
+        Some(n) if n >= BEYOND => return high,
+        Some(n) if n <= -BEYOND => return low,
         _ => {}
     }
     let at = t.raw(vec![Index::from(place as i64)]).cast(DType::I64);

@@ -29,8 +29,7 @@ impl OpDef for TopK {
         let k = match self.k {
             Some(k) => Index::from(k),
             None => {
-                let k = c.input(1)?;
-                let k = k.at(vec![Index::zero(); k.rank()]).cast(DType::I64);
+                let k = c.one(&c.input(1)?, "the k of TopK")?.cast(DType::I64);
                 c.value("k", &k, extent.as_const())
             }
         };

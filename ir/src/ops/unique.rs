@@ -49,29 +49,39 @@ impl OpDef for Unique {
         shape[axis] = total.clone();
         let distinct = c.buffer(x.dtype, &shape);
         let [places, counts] = [(); 2].map(|()| c.buffer(DType::I64, &[total.clone()]));
-        let first_only = |i: &Index| {
-            let place = Index::at(first.buffer, vec![i.clone()]);
-            let to = Index::at(inverse.buffer, vec![i.clone()]);
-            let tests = vec![
-                InRange { index: place, low: i.clone(), high: i.clone() + 1 },
-                InRange::extent(to.clone(), total.clone()),
-            ];
-            (tests, to)
-        };
+        let slots = Slots { first, inverse: inverse.clone(), total };
         c.store_where(&distinct, &x.shape, StoreMode::Set, |i| {
-            let (tests, to) = first_only(&i[axis]);
+            let (tests, to) = slots.of(&i[axis]);
             (tests, [&i[..axis], &[to], &i[axis + 1..]].concat(), x.raw(i.to_vec()))
         });
         c.store_where(&places, &n, StoreMode::Set, |i| {
-            let (tests, to) = first_only(&i[0]);
+            let (tests, to) = slots.of(&i[0]);
             (tests, vec![to], Expr::index(i[0].clone()))
         });
         c.store_where(&counts, &n, StoreMode::Set, |i| {
-            let (tests, to) = first_only(&i[0]);
+            let (tests, to) = slots.of(&i[0]);
             (tests, vec![to], count.at(i.to_vec()))
         });
         [distinct, places, inverse, counts].into_iter().enumerate().for_each(|(place, t)| c.output(place, t));
         Ok(())
+    }
+}
+
+/// Where items go that appear for the first time.
+struct Slots {
+    /// The first place of the same item.
+    first: T,
+    inverse: T,
+    total: Index,
+}
+
+impl Slots {
+    /// The tests of whether an item is the first of its kind, and where it goes.
+    fn of(&self, i: &Index) -> (Vec<InRange>, Index) {
+        let place = Index::at(self.first.buffer, vec![i.clone()]);
+        let to = Index::at(self.inverse.buffer, vec![i.clone()]);
+        let first = InRange { index: place, low: i.clone(), high: i.clone() + 1 };
+        (vec![first, InRange::extent(to.clone(), self.total.clone())], to)
     }
 }
 

@@ -3,7 +3,7 @@ use crate::compute::Compute;
 use crate::onnx::OnnxNode;
 use crate::program::Expr;
 use crate::tile::Math;
-use crate::{DType, Error, Index, Result};
+use crate::{DType, Index, Result};
 use std::f64::consts::TAU;
 
 /// Windows of a given size (ONNX `HannWindow`, `HammingWindow`, `BlackmanWindow`): a sum of cosines of `2 pi i / size`, or of
@@ -31,10 +31,7 @@ impl WindowFunction {
 impl OpDef for WindowFunction {
     fn build(&self, c: &mut Compute) -> Result<()> {
         let size = c.input(0)?;
-        if !size.dtype.is_int() || size.rank() > 1 {
-            return Err(Error::invalid("the size of a window must be one integer"));
-        }
-        let size = size.at(vec![Index::zero(); size.rank()]).cast(DType::I64);
+        let size = c.one(&size, "the size of a window")?.cast(DType::I64);
         let size = c.value("size", &size, None);
         let y = c.map(self.dtype, &[size.clone()], |i| {
             let wide = |index: Index| Expr::index(index).cast(DType::F64);
