@@ -101,6 +101,7 @@ mod random;
 mod range;
 mod recurrent;
 mod recurrent_cell;
+mod recurrent_quantized;
 mod reduce;
 mod resample;
 mod reshape;
@@ -262,6 +263,7 @@ ops! {
         "BiasSplitGelu" => bias_gelu::BiasGelu,
         "DequantizeLinear" => quantize::DequantizeLinear,
         "DynamicQuantizeMatMul" => quantized_matmul::QuantizedMatMul,
+        "DynamicQuantizeLSTM" => recurrent::Recurrent,
         "EmbedLayerNormalization" => skip_normalization::EmbedLayerNormalization,
         "FastGelu" => bias_gelu::BiasGelu,
         "FusedConv" => fused::Fused,
@@ -279,6 +281,7 @@ ops! {
         "NhwcFusedConv" => fused::Fused,
         "NhwcMaxPool" => fused::Fused,
         "QAttention" => packed_attention::PackedAttention,
+        "QEmbedLayerNormalization" => skip_normalization::QuantizedEmbedLayerNormalization,
         "QGemm" => quantized_matmul::QGemm,
         "QLinearAdd" => qlinear_contrib::QLinear,
         "QLinearAveragePool" => qlinear_contrib::QLinear,

@@ -49,7 +49,7 @@ impl QLinear {
 }
 
 /// `(x - zero_point) * scale` for parameters that are scalars.
-fn dequantized(c: &mut Compute, x: &T, scale: &T, zero: Option<&T>) -> T {
+pub(super) fn dequantized(c: &mut Compute, x: &T, scale: &T, zero: Option<&T>) -> T {
     c.map(DType::F32, &x.shape, |i| {
         let zero = zero.map(|zero| along(zero, 0, i));
         centered(&x.at(i.to_vec()), zero).cast(DType::F32) * along(scale, 0, i).cast(DType::F32)

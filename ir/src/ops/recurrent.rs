@@ -1,5 +1,6 @@
 use super::OpDef;
 use super::named_activation::Activation;
+use super::recurrent_quantized::Weights;
 use crate::compute::{Compute, T, compute_type};
 use crate::onnx::OnnxNode;
 use crate::program::{Expr, StoreMode};
@@ -12,6 +13,9 @@ use crate::{Error, Index, Result};
 /// z r h, of an LSTM i o f c with peepholes in the order i o f, of which o sees the new cell. `clip` bounds what an activation
 /// is given. Where `sequence_lens` ends, the result is 0 and the state stays; reverse begins at the last valid
 /// step. `layout` 1 puts the batch first. `linear_before_reset` multiplies `r` with the product, not with `h`.
+///
+/// ONNX Runtime's `DynamicQuantizeLSTM` has weights in 8 bits, transposed, with scales and zero points behind the other
+/// inputs; `x` as a whole and `h` of each step are quantized as `DynamicQuantizeLinear` does.
 #[derive(Debug)]
 pub struct Recurrent {
     pub(super) kind: Kind,
@@ -20,6 +24,8 @@ pub struct Recurrent {
     clip: Option<f64>,
     pub(super) input_forget: bool,
     pub(super) linear_before_reset: bool,
+    /// Whether weights are in 8 bits.
+    quantized: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,6 +94,7 @@ impl Recurrent {
             clip: node.optional_float("clip")?.filter(|&clip| clip > 0.0).map(f64::from),
             input_forget: node.flag("input_forget", false)?,
             linear_before_reset: node.flag("linear_before_reset", false)?,
+            quantized: node.op_type == "DynamicQuantizeLSTM",
         })
     }
 
@@ -97,16 +104,23 @@ impl Recurrent {
     }
 
     fn operands(&self, c: &mut Compute) -> Result<Operands> {
-        let (x, w, r) = (c.input(0)?, c.input(1)?, c.input(2)?);
+        let (x, mut w, mut r) = (c.input(0)?, c.input(1)?, c.input(2)?);
         if x.rank() != 3 || w.rank() != 3 || r.rank() != 3 {
             return Err(Error::invalid("the input and weights of a recurrent layer have rank 3"));
         }
         let x = self.turned(c, x, &[1, 0, 2]);
+        if self.quantized {
+            (w, r) = (c.transpose(&w, &[0, 2, 1]), c.transpose(&r, &[0, 2, 1]));
+        }
         let (hidden, directions) = (r.shape[2].clone(), Index::from(self.directions.len() as i64));
         let rows = hidden.clone() * self.kind.gates();
         let batch = x.shape[1].clone();
         c.demand(&w, "W", &[directions.clone(), rows.clone(), x.shape[2].clone()])?;
         c.demand(&r, "R", &[directions.clone(), rows.clone(), hidden.clone()])?;
+        let quantized = match self.quantized {
+            true => Some([Weights::new(c, w.clone(), 8)?, Weights::new(c, r.clone(), 10)?]),
+            false => None,
+        };
         let state = [directions.clone(), batch.clone(), hidden.clone()];
         let optional = |c: &mut Compute, place: usize, what: &str, shape: &[Index], turn: bool| {
             let Some(t) = c.optional(place) else { return Ok(None) };
@@ -124,6 +138,7 @@ impl Recurrent {
             x,
             w,
             r,
+            quantized,
         })
     }
 }
@@ -138,6 +153,8 @@ struct Operands {
     first_cell: Option<T>,
     peepholes: Option<T>,
     hidden: Index,
+    /// Of `w` and `r`.
+    quantized: Option<[Weights; 2]>,
 }
 
 /// One step of one direction.
@@ -149,6 +166,7 @@ pub(super) struct Cell<'a> {
     /// `x * W` and biases, `[T, B, D, gates * H]`.
     projected: &'a T,
     pub r: &'a T,
+    pub quantized: Option<&'a Weights>,
     pub bias: Option<&'a T>,
     lengths: Option<&'a T>,
     peepholes: Option<&'a T>,
@@ -185,6 +203,7 @@ impl OpDef for Recurrent {
                     time: at.clone(),
                     projected: &projected,
                     r: &o.r,
+                    quantized: o.quantized.as_ref().map(|weights| &weights[1]),
                     bias: o.bias.as_ref(),
                     lengths: o.lengths.as_ref(),
                     peepholes: o.peepholes.as_ref(),
@@ -218,10 +237,13 @@ impl Recurrent {
         let rows = o.w.shape[1].clone();
         let shape = [o.x.shape[0].clone(), o.x.shape[1].clone(), o.w.shape[0].clone(), rows.clone()];
         let wide = compute_type(o.x.dtype);
-        let product = c.reduce(Monoid::Sum, wide, &shape, &[o.x.shape[2].clone()], |i, r| {
-            let x = o.x.at(vec![i[0].clone(), i[1].clone(), r[0].clone()]);
-            x * o.w.at(vec![i[2].clone(), i[3].clone(), r[0].clone()])
-        });
+        let product = match &o.quantized {
+            Some([weights, _]) => weights.product(c, &o.x, &shape, &|i| (i[..2].to_vec(), i[2].clone(), i[3].clone())),
+            None => c.reduce(Monoid::Sum, wide, &shape, &[o.x.shape[2].clone()], |i, r| {
+                let x = o.x.at(vec![i[0].clone(), i[1].clone(), r[0].clone()]);
+                x * o.w.at(vec![i[2].clone(), i[3].clone(), r[0].clone()])
+            }),
+        };
         let Some(bias) = &o.bias else { return product };
         // The bias of the recurrent product of a GRU's last gate may be multiplied by `r`.
         let inside = self.kind == Kind::Gru && self.linear_before_reset;

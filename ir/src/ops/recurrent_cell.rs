@@ -29,6 +29,11 @@ impl Cell<'_> {
 
     /// The products of the old state.
     fn recurrent(&self, c: &mut Compute, count: i64) -> T {
+        if let Some(weights) = self.quantized {
+            let hidden = c.map(self.hidden.dtype, &self.hidden.shape[1..], |i| self.old(self.hidden, i));
+            let shape = [hidden.shape[0].clone(), self.extent() * count];
+            return weights.product(c, &hidden, &shape, &|i| (i[..1].to_vec(), self.direction.clone(), i[1].clone()));
+        }
         self.product(c, 0, count, &|b, k| self.old(self.hidden, &[b.clone(), k.clone()]))
     }
 

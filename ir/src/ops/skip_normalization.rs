@@ -1,5 +1,6 @@
 use super::OpDef;
 use super::layer_normalization::{layer_normalization, rms_normalization};
+use super::qlinear_contrib::dequantized;
 use crate::compute::{Compute, T, compute_type};
 use crate::onnx::OnnxNode;
 use crate::tile::Monoid;
@@ -108,6 +109,36 @@ impl OpDef for EmbedLayerNormalization {
         c.output(0, y);
         c.output(1, counts);
         c.output(2, sum);
+        Ok(())
+    }
+}
+
+/// [`EmbedLayerNormalization`] of tables, scale and shift in 8 bits (ONNX Runtime `QEmbedLayerNormalization`): their scales are
+/// inputs 8 to 12, their zero points inputs 13 to 17.
+#[derive(Debug)]
+pub struct QuantizedEmbedLayerNormalization {
+    plain: EmbedLayerNormalization,
+}
+
+impl QuantizedEmbedLayerNormalization {
+    pub(super) fn parse(node: &OnnxNode) -> Result<QuantizedEmbedLayerNormalization> {
+        Ok(QuantizedEmbedLayerNormalization { plain: EmbedLayerNormalization::parse(node)? })
+    }
+}
+
+impl OpDef for QuantizedEmbedLayerNormalization {
+    fn build(&self, c: &mut Compute) -> Result<()> {
+        let mut inputs: Vec<Option<T>> = (0..8).map(|place| c.optional(place)).collect();
+        for (place, t) in inputs[2..7].iter_mut().enumerate() {
+            let Some(q) = t.take() else { continue };
+            let (scale, zero) = (c.input(8 + place)?, c.input(13 + place)?);
+            if !scale.size().is(1) || !zero.size().is(1) {
+                return Err(Error::invalid("the scales and zero points of QEmbedLayerNormalization must be scalars"));
+            }
+            *t = Some(dequantized(c, &q, &scale, Some(&zero)));
+        }
+        let outputs = c.delegate(&self.plain, inputs)?;
+        outputs.into_iter().flatten().enumerate().for_each(|(place, t)| c.output(place, t));
         Ok(())
     }
 }
