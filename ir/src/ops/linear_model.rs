@@ -7,7 +7,10 @@ use crate::tile::Monoid;
 use crate::{DType, Error, Index, Result};
 
 /// `x * coefficients^T + intercepts`, then a transform (ONNX ML `LinearRegressor`); the classifier gives the best class,
-/// and the scores as output 1 (`LinearClassifier`). One row of coefficients for two classes scores the second.
+/// and the scores as output 1 (`LinearClassifier`).
+///
+/// One row of coefficients for two classes scores the second, which wins above 0; of this form ONNX says nothing, and as in
+/// ONNX Runtime the scores are `1 - s` and `s`, with the transform `LOGISTIC` those of `-s` and `s`.
 #[derive(Debug)]
 pub struct LinearModel {
     coefficients: Vec<f64>,
@@ -52,6 +55,18 @@ impl LinearModel {
         let intercepts = numbers(c, wide, &[targets], &self.intercepts)?;
         Ok(c.map(wide, &shape, |i| product.at(i.to_vec()) + intercepts.at(vec![i[1].clone()])))
     }
+
+    /// The better of two classes of which the second is scored, and their transformed scores.
+    fn second(&self, c: &mut Compute, single: &T) -> (T, T) {
+        let score = |i: &[Index]| single.at(vec![i[0].clone(), Index::zero()]);
+        let best = c.map(DType::I64, &single.shape[..1], |i| score(i).like(0.0).lt(&score(i)));
+        let logistic = self.post == Post::Logistic;
+        let both = c.map(single.dtype, &[single.shape[0].clone(), 2.into()], |i| {
+            let other = if logistic { -score(i) } else { score(i).like(1.0) - score(i) };
+            Expr::index(i[1].clone()).equals(&Expr::int(DType::I64, 0)).select(&other, &score(i))
+        });
+        (best, if logistic { self.post.apply(c, &both) } else { both })
+    }
 }
 
 impl OpDef for LinearModel {
@@ -70,18 +85,13 @@ impl OpDef for LinearModel {
         };
         let features = x.shape[1].as_const().filter(|&n| n > 0);
         let features = features.ok_or_else(|| Error::unsupported("the number of features must be known"))?;
-        let mut scores = self.scores(c, &x, (self.coefficients.len() / features as usize).max(1))?;
-        if scores.shape[1].is(1) && classes.len() == 2 {
-            let single = scores;
-            scores = c.map(single.dtype, &[x.shape[0].clone(), 2.into()], |i| {
-                let score = single.at(vec![i[0].clone(), Index::zero()]);
-                // -1 and 1.
-                score * Expr::index(i[1].clone() * 2 - 1).cast(single.dtype)
-            });
-        }
-        let best = first_maximum(c, &scores);
+        let scores = self.scores(c, &x, (self.coefficients.len() / features as usize).max(1))?;
+        let (best, y) = if scores.shape[1].is(1) && classes.len() == 2 {
+            self.second(c, &scores)
+        } else {
+            (first_maximum(c, &scores), self.post.apply(c, &scores))
+        };
         let label = labels(c, classes, &best);
-        let y = self.post.apply(c, &scores);
         let y = c.map(DType::F32, &y.shape, |i| y.at(i.to_vec()));
         c.output(0, label);
         c.output(1, y);

@@ -127,8 +127,8 @@ impl OpDef for Imputer {
     }
 }
 
-/// Rows divided by their largest absolute value, sum of absolute values, or length (`ai.onnx.ml` `Normalizer`). A row of
-/// zeros stays.
+/// Rows divided by their largest value, their sum of absolute values, or their length (`ai.onnx.ml` `Normalizer`). A row for
+/// which that is 0 stays.
 #[derive(Debug)]
 pub struct Normalizer {
     norm: String,
@@ -149,7 +149,7 @@ impl OpDef for Normalizer {
         let x = c.input(0)?;
         let last = x.rank().checked_sub(1).ok_or_else(|| Error::invalid("Normalizer needs rows"))?;
         let norm = match self.norm.as_str() {
-            "MAX" => c.fold(Monoid::Max, DType::F32, &x, &[last], |x| x.cast(DType::F32).abs()),
+            "MAX" => c.fold(Monoid::Max, DType::F32, &x, &[last], |x| x.cast(DType::F32)),
             "L1" => c.fold(Monoid::Sum, DType::F32, &x, &[last], |x| x.cast(DType::F32).abs()),
             _ => c.fold(Monoid::Sum, DType::F32, &x, &[last], |x| x.cast(DType::F32) * x.cast(DType::F32)),
         };

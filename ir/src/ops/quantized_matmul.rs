@@ -115,7 +115,7 @@ impl OpDef for QGemm {
 
 /// `A * W^T + bias` where `W` is stored in blocks of few bits, low bits first: `(q - zero) * scale` (ONNX Runtime
 /// `MatMulNBits`). Zero points are packed like `W`, a row rounded up to whole bytes, or floats; by default the middle.
-/// `g_idx` names the block of each element.
+/// `g_idx` names the block of each element; with it ONNX Runtime's CPU kernel leaves packed zero points out, which is not followed.
 #[derive(Debug)]
 pub struct MatMulNBits {
     k: i64,

@@ -10,7 +10,8 @@ use crate::{DType, Error, Index, Result};
 /// Support vector machines (ONNX ML `SVMRegressor`, `SVMClassifier`): sums of kernels with the support vectors.
 ///
 /// The classifier lets all pairs of classes vote; with `prob_a` the scores of pairs become probabilities by Platt's sigmoid
-/// and pairwise coupling. Without support vectors the coefficients are linear.
+/// and pairwise coupling. Without support vectors the coefficients are linear. Two classes have the scores `-s` and `s`, to
+/// which the transform is applied; ONNX Runtime gives `1 - s` and `s` for `SOFTMAX`.
 #[derive(Debug)]
 pub struct Svm {
     kernel: Kernel,

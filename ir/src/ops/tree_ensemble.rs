@@ -12,6 +12,10 @@ use std::collections::HashMap;
 /// `TreeEnsembleRegressor` and `TreeEnsembleClassifier`, which gives the best class first).
 ///
 /// NaN passes where `nodes_missing_value_tracks_true` says so. Base values are added last.
+///
+/// If two classes have weights for one only, the second wins above 0, or above 0.5 if no weight is negative; where the weights
+/// name class 0 the other score is made of it. So does ONNX Runtime. Where both have weights it does not give the better one,
+/// against the specification, and is not followed.
 #[derive(Debug)]
 pub struct TreeEnsemble {
     forest: Forest,
@@ -209,12 +213,12 @@ impl OpDef for TreeEnsemble {
             c.output(0, y);
             return Ok(());
         };
-        let single = self.weights.iter().all(|weight| weight.1 == self.weights[0].1);
-        let (label, scores) = if classes.len() <= 2 && single && !self.weights.is_empty() {
+        let only = |class: usize| !self.weights.is_empty() && self.weights.iter().all(|weight| weight.1 == class);
+        let (label, scores) = if classes.len() <= 2 && only(0) {
             self.binary(c, &x, classes)?
         } else {
             let scores = self.scores(c, &x, self.targets)?;
-            let best = first_maximum(c, &scores);
+            let best = if classes.len() == 2 && only(1) { self.wins(c, &scores, 1) } else { first_maximum(c, &scores) };
             (labels(c, classes, &best), self.post.apply(c, &scores))
         };
         let scores = c.map(DType::F32, &scores.shape, |i| scores.at(i.to_vec()));
@@ -225,19 +229,27 @@ impl OpDef for TreeEnsemble {
 }
 
 impl TreeEnsemble {
-    /// Two classes with weights for one only: a positive score is the second.
+    /// Whether weights are probabilities.
+    fn positive(&self) -> bool {
+        self.weights.iter().all(|weight| weight.2 >= 0.0)
+    }
+
+    /// Whether the score in a column is that of the class that wins.
+    fn wins(&self, c: &mut Compute, scores: &T, column: i64) -> T {
+        let limit = if self.positive() { 0.5 } else { 0.0 };
+        c.map(DType::I64, &scores.shape[..1], |i| {
+            let score = scores.at(vec![i[0].clone(), column.into()]);
+            score.like(limit).lt(&score)
+        })
+    }
+
+    /// Two classes with weights for one only, whose other score is made of it.
     fn binary(&self, c: &mut Compute, x: &T, classes: &[i64]) -> Result<(T, T)> {
         let moved = self.weights.iter().map(|&(node, _, weight)| (node, 0, weight)).collect();
         let base = self.base.last().copied().into_iter().collect();
         let one = TreeEnsemble { weights: moved, base, classes: None, forest: self.forest.clone(), ..*self };
         let score = one.scores(c, x, 1)?;
-        // Weights that are all positive are probabilities.
-        let positive = self.weights.iter().all(|weight| weight.2 >= 0.0);
-        let limit = if positive { 0.5 } else { 0.0 };
-        let place = c.map(DType::I64, &x.shape[..1], |i| {
-            let score = score.at(vec![i[0].clone(), Index::zero()]);
-            score.like(limit).lt(&score)
-        });
+        let (place, positive) = (self.wins(c, &score, 0), self.positive());
         let label = labels(c, classes, &place);
         let scores = c.map(score.dtype, &[x.shape[0].clone(), 2.into()], |i| {
             let score = score.at(vec![i[0].clone(), Index::zero()]);
