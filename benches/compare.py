@@ -1,6 +1,7 @@
 """Compare mlc with onnxruntime on the models of the tests, side by side in one run.
 
-usage: compare.py [--mlc PATH] [--runtime PATH] [--threads N] [--rounds N] [--seconds S] [--only TEXT ...]
+usage: compare.py [--mlc PATH] [--runtime PATH] [--cpu NAME] [--threads N]
+                  [--rounds N] [--seconds S] [--only TEXT ...]
 
 For every case of tests/models (see tests/setup.sh, which makes them): the model is built once with its
 dimensions left symbolic, then both run the case's inputs in turns, `rounds` times for `seconds` each.  Printed are the
@@ -74,9 +75,10 @@ class Row:
         return statistics.median(a / b for a, b in zip(self.ours, self.theirs, strict=True))
 
 
-def build(mlc: Path, model: Path, folder: Path) -> Artifact:
-    """Build a model into a folder, timed."""
-    command = [str(part) for part in (mlc, "build", model, "-o", folder, "--name", "model")]
+def build(mlc: Path, model: Path, folder: Path, cpu: str) -> Artifact:
+    """Build a model into a folder for a processor, timed."""
+    parts = (mlc, "build", model, "-o", folder, "--name", "model", "--cpu", cpu)
+    command = [str(part) for part in parts]
     # A process counts the memory of the one it was forked from: so a small one comes in between.
     measured = subprocess.run([sys.executable, "-ISc", MEASURE, *command], capture_output=True, text=True, check=False)
     if measured.returncode:
@@ -184,6 +186,16 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
+def processor() -> str:
+    """The processor's name and its widest vectors."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        facts = dict(line.split(":", 1) for line in file if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    flags = facts.get("flags", "").split()
+    widest = next((name for flag, name in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if flag in flags), "SSE")
+    return f"{facts.get('model name', 'processor')} ({widest})"
+
+
 def models() -> list[Path]:
     return sorted(path for path in MODELS.glob("*/*.onnx") if cases_of(path))
 
@@ -193,6 +205,7 @@ def main() -> int:
     parser.add_argument("--mlc", type=Path, default=ROOT / "target/release/mlc", help="the command (default: %(default)s)")
     runtime = ROOT / "target/small/libmlc_runtime.so"
     parser.add_argument("--runtime", type=Path, default=runtime, help="the runtime as a library (default: %(default)s)")
+    parser.add_argument("--cpu", default="host", help="what mlc builds for, as --cpu of mlc build (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of both (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns a case (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (default: %(default)s)")
@@ -210,7 +223,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for model in chosen:
             print(f"{model.relative_to(MODELS)} ...", file=sys.stderr, flush=True)
-            artifact = build(args.mlc, model, Path(folder) / model.parent.name / model.stem)
+            artifact = build(args.mlc, model, Path(folder) / model.parent.name / model.stem, args.cpu)
             measured = measure(args, model, artifact)
             rows += measured
             weights, arena = artifact.weight_bytes, measured[-1].bench["arena_bytes"]
@@ -228,7 +241,8 @@ def main() -> int:
                 megabytes(needs["peak_bytes"]),
                 megabytes(over),
             ])
-    print(f"onnxruntime {onnxruntime.__version__}, {args.threads} thread(s), {args.rounds} rounds of {args.seconds} s\n")
+    print(f"{processor()}; mlc for {args.cpu}; onnxruntime {onnxruntime.__version__}; {args.threads} thread(s)")
+    print(f"{args.rounds} rounds of {args.seconds} s in turns\n")
     table = [
         [row.name, f"{statistics.median(row.ours):.3f}", f"{statistics.median(row.theirs):.3f}", f"{row.ratio:.2f}"]
         for row in rows

@@ -15,6 +15,7 @@ printed
 
 import ctypes
 import json
+import os
 import sys
 import time
 
@@ -63,10 +64,11 @@ def main() -> None:
         clear.write("5")
     before = resident("VmRSS")
     for place, one in enumerate(wanted):
-        with open(one["file"], "rb") as file:
-            data = file.read()
-        kept.append(ctypes.create_string_buffer(data, len(data)))
-        inputs[place] = tensor(one["dtype"], one["shape"], kept[-1], len(data))
+        size = os.path.getsize(one["file"])
+        kept.append((ctypes.c_char * max(size, 1))())
+        with open(one["file"], "rb", buffering=0) as file:
+            file.readinto(memoryview(kept[-1])[:size])
+        inputs[place] = tensor(one["dtype"], one["shape"], kept[-1], size)
     given = resident("VmRSS")
 
     model = ctypes.c_void_p()

@@ -8,11 +8,9 @@ use crate::clif;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
 use crate::driver::{Entries, Functions, define_entries, describe, input_symbols};
-use crate::layout::{Layout, assign};
+use crate::kernels::{Scheduled, machine, schedule_program};
 use crate::linear::linearize;
-use crate::lower::{Lowered, lower};
-use crate::schedule::{Plan, choose};
-use crate::x86;
+use crate::lower::Lowered;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -20,8 +18,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
-use mlc_ir::program::{Kernel, Program, Step};
-use mlc_ir::target::Target;
+use mlc_ir::program::{Program, Step};
 use mlc_ir::tile::Tile;
 use mlc_ir::{Error, Result};
 use std::collections::HashMap;
@@ -81,91 +78,8 @@ struct Prepared {
     description: Description,
 }
 
-/// A kernel's tile, and its machine code if an emitter of the target's own took it.
-#[derive(Clone, Debug)]
-pub struct Scheduled {
-    /// The tile, indexed as lowering writes it.
-    pub lowered: Lowered,
-    /// Machine code, or why it is left to Cranelift.
-    pub code: std::result::Result<Vec<u8>, String>,
-}
-
-/// The tiles of a program for a target, and how its buffers lie.
-///
-/// # Errors
-/// If a kernel cannot be lowered; names it.
-pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
-    let layouts = assign(program, target);
-    let kernels = kernels(program).into_iter().map(|kernel| lower_kernel(kernel, program, &layouts, target));
-    Ok((kernels.collect::<Result<Vec<_>>>()?, layouts))
-}
-
-fn kernels(program: &Program) -> Vec<&Kernel> {
-    let mut kernels: Vec<&Kernel> = Vec::new();
-    Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
-    kernels
-}
-
-fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Lowered> {
-    let steps = choose(kernel, program, layouts, target);
-    let plan = Plan::new(kernel, &steps)?;
-    lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))
-}
-
-/// The tiles of a program, with machine code where the target has an emitter that takes them.
-///
-/// # Errors
-/// If a kernel cannot be lowered; names it.
-pub fn schedule_program(program: &mut Program, options: &Options) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
-    let target = machine(&options.triple, &options.features);
-    let layouts = assign(program, &target);
-    // Equal kernels, the layers of a model, are emitted once.
-    let mut known: HashMap<String, std::result::Result<Vec<u8>, String>> = HashMap::new();
-    let scheduled = kernels(program).into_iter().map(|kernel| {
-        let lowered_for = |target: &Target| lower_kernel(kernel, program, &layouts, target);
-        if target.vector_bytes <= CRANELIFT.vector_bytes {
-            let code = Err("this processor has no emitter of its own".into());
-            return Ok(Scheduled { lowered: lowered_for(&target)?, code });
-        }
-        let mut refused = String::new();
-        // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
-        for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
-            let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
-            let key = anonymous(&lowered.tile);
-            let code = match known.get(&key) {
-                Some(code) => code.clone(),
-                None => {
-                    let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-                    let code = x86::emit(&tile).map_err(|e| e.to_string());
-                    known.insert(key, code.clone());
-                    code
-                }
-            };
-            match code {
-                Ok(code) => return Ok(Scheduled { lowered, code: Ok(code) }),
-                Err(why) => refused = why,
-            }
-        }
-        Ok(Scheduled { lowered: lowered_for(&CRANELIFT)?, code: Err(refused) })
-    });
-    Ok((scheduled.collect::<Result<Vec<_>>>()?, layouts))
-}
-
-/// What Cranelift's x86-64 offers whatever the processor has.
-const CRANELIFT: Target = Target::x86_64();
-
-/// What schedules ask of a processor with some features.
-pub fn machine(triple: &Triple, features: &[String]) -> Target {
-    let has = |feature: &&str| features.iter().any(|f| f == feature);
-    match triple.architecture {
-        target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
-        _ if x86::FEATURES.iter().all(has) => Target::avx512(),
-        _ => Target::x86_64(),
-    }
-}
-
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
-    let (kernels, layouts) = schedule_program(&mut program, options)?;
+    let (kernels, layouts) = schedule_program(&mut program, &machine(&options.triple, &options.features))?;
     let arena = memory::plan(&program, &layouts);
     check_bounds(&program, &arena)?;
     let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.lowered.buffers.clone()).collect();

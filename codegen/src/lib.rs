@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`layout`] | how buffers lie in memory |
 //! | [`schedule`] | how a kernel's loops run: steps, checked, chosen by cost |
+//! | [`kernels`] | all of these for a program, and who emits each kernel |
 //! | [`lower`] | a scheduled kernel as an indexed tile |
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
 //! | [`x86`] | a linear tile as machine code for AVX-512 |
@@ -14,6 +15,7 @@ pub mod artifact;
 pub mod clif;
 pub mod compile;
 pub mod driver;
+pub mod kernels;
 pub mod layout;
 pub mod linear;
 pub mod lower;

@@ -56,7 +56,7 @@ pub struct Target {
 impl Target {
     /// What schedules ask of it.
     pub fn machine(&self) -> mlc_ir::target::Target {
-        mlc_codegen::compile::machine(&self.triple, &self.features)
+        mlc_codegen::kernels::machine(&self.triple, &self.features)
     }
 }
 

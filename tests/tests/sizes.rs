@@ -36,6 +36,22 @@ fn a_window_larger_than_its_input() {
     }
 }
 
+/// A place that no axis moves has to be there.
+#[test]
+fn the_first_of_none() {
+    let text = "graph @first(%x: f32[n, 2]) opset 17 {
+  %i = const i64[] [0]
+  %g = Gather(%x, %i) {axis = 0}
+  %y = Neg(%g)
+  return %y
+}";
+    let mut compiled = Way::Compiled.engine(Graph::parse(text).unwrap()).unwrap();
+    let mut run = |n: usize| compiled.run(&[Tensor::from_f32s(vec![n, 2], &vec![1.0; 2 * n]).unwrap()]);
+    let error = run(0).expect_err("too small").message;
+    assert!(error.contains("the inputs are too small"), "{error}");
+    assert_eq!(run(3).unwrap()[0].scalars().map(Scalar::float).collect::<Vec<_>>(), [-1.0, -1.0]);
+}
+
 /// Its two branches, one for each rate, ask for different lengths; only the one that is taken counts.
 #[test]
 fn a_sound_that_is_too_short() {
@@ -49,7 +65,7 @@ fn a_sound_that_is_too_short() {
         let state = Tensor::from_f32s(vec![2, 1, 128], &[0.0; 256]).unwrap();
         compiled.run(&[sound, rate, state]).map(|outputs| outputs.len())
     };
-    for length in [1, 30, 63] {
+    for length in [1, 30, 63, 64, 100] {
         let error = run(length, 16000).expect_err("too short").message;
         assert!(error.contains("the inputs are too small"), "{length}: {error}");
     }

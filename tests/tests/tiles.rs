@@ -1,6 +1,6 @@
 //! The kernels of real models are sound tiles: every access in bounds for all sizes, before and after they become linear.
 
-use mlc_codegen::compile::lower_program;
+use mlc_codegen::kernels::lower_program;
 use mlc_codegen::linear::linearize;
 use mlc_ir::target::Target;
 use mlc_ir::{Result, tile};

@@ -4,6 +4,7 @@ use super::body::Body;
 use super::describe::{MOST, input_symbols};
 use super::memory::{Arena, bounded};
 use super::run::Runner;
+use super::sizes::check_sizes;
 use crate::artifact::{Description, Subject};
 use crate::lower::Lowered;
 use cranelift_codegen::Context;
@@ -13,9 +14,9 @@ use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, Type, Value};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use mlc_abi::{Tensor as Raw, code};
-use mlc_ir::program::{Program, Step};
+use mlc_ir::program::Program;
 use mlc_ir::{Error, Index, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What the exported functions are made from.
 pub struct Entries<'a> {
@@ -162,31 +163,8 @@ fn shapes(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) -> Res
             f.check(same, code::DIMS_DIFFER);
         }
     }
-    check_extents(f, program, &program.body)?;
+    check_sizes(f, program, &program.body)?;
     write_shapes(f, entries, outputs, &|index| bounded(index, &program.facts, program))
-}
-
-/// Checks that no kernel among these steps, branches and loops aside, has a negative extent, as of a window that is larger
-/// than what it slides over: its loops would run out of bounds. What depends on data is not known here.
-pub(super) fn check_extents(f: &mut Body, program: &Program, steps: &[Step]) -> Result<()> {
-    let symbols = input_symbols(program);
-    let mut extents = BTreeSet::new();
-    for kernel in steps.iter().filter_map(|step| if let Step::Kernel(kernel) = step { Some(kernel) } else { None }) {
-        extents.extend(kernel.axes.iter().map(|axis| &axis.extent));
-        let buffers = kernel.reads().into_iter().chain(kernel.writes());
-        extents.extend(buffers.flat_map(|buffer| &program.buffer(buffer).shape));
-    }
-    for extent in extents {
-        let mut lookups = Vec::new();
-        mlc_ir::program::lookups(extent, &mut lookups);
-        let known = lookups.is_empty() && extent.syms().iter().all(|name| symbols.contains(name));
-        if known && !program.facts.nonneg(extent) && !program.facts.proves(extent) {
-            let extent = f.index(extent)?;
-            let enough = f.compare(IntCC::SignedGreaterThanOrEqual, extent, 0);
-            f.check(enough, code::DIMS_TOO_SMALL);
-        }
-    }
-    Ok(())
 }
 
 /// Binds a symbol at its first use, and checks all else.

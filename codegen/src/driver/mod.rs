@@ -9,6 +9,7 @@ mod entry;
 pub mod memory;
 pub mod pack;
 mod run;
+mod sizes;
 
 pub use describe::{describe, input_symbols};
 pub use entry::{Entries, Functions, define_entries};

@@ -1,7 +1,8 @@
 //! The steps of a program as code.
 
 use super::body::Body;
-use super::entry::{Entries, check_extents, define, signature, write_shapes};
+use super::entry::{Entries, define, signature, write_shapes};
+use super::sizes::check_sizes;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
@@ -45,7 +46,7 @@ impl Runner<'_> {
                     }
                     f.b.ins().brif(more, inside, &[], done, &[]);
                     f.b.switch_to_block(inside);
-                    check_extents(f, self.entries.program, body)?;
+                    check_sizes(f, self.entries.program, body)?;
                     self.steps(f, module, body)?;
                     let count = f.index(&(Index::sym(counter.clone()) + 1))?;
                     f.bind(counter, count);
@@ -78,7 +79,7 @@ impl Runner<'_> {
         f.b.ins().brif(truth, yes, &[], no, &[]);
         for (block, steps) in [(yes, then), (no, otherwise)] {
             f.b.switch_to_block(block);
-            check_extents(f, self.entries.program, steps)?;
+            check_sizes(f, self.entries.program, steps)?;
             self.steps(f, module, steps)?;
             f.b.ins().jump(done, &[]);
         }

@@ -3,7 +3,7 @@
 //! In: a linear [`Tile`].  Out: the bytes of a leaf function with the signature of every kernel, its constants behind
 //! it. It refers to nothing outside.
 //!
-//! `select` writes [`code`] with virtual registers, `allocate` gives them real ones, `encode` makes bytes. Vector
+//! `select` writes `code` with virtual registers, `allocate` gives them real ones, `encode` makes bytes. Vector
 //! registers are never spilled: a tile that needs more than there are is [`Refused`], as is one with a type or
 //! instruction that is not covered here; its kernel is then scheduled for Cranelift instead. General registers, which
 //! hold addresses and counters, may lie on the stack.

@@ -4,7 +4,7 @@ use crate::case::Case;
 use cranelift_codegen::ir::{Function, UserFuncName};
 use cranelift_frontend::FunctionBuilderContext;
 use mlc_codegen::clif;
-use mlc_codegen::compile::lower_program;
+use mlc_codegen::kernels::lower_program;
 use mlc_codegen::linear::linearize;
 use mlc_ir::program::fingerprint;
 use mlc_ir::target::Target;

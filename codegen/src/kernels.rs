@@ -1,0 +1,142 @@
+//! The kernels of a program as tiles, and as machine code where the processor has an emitter of its own.
+//!
+//! In: a fused program and what schedules ask of the processor.  Out: a [`Scheduled`] for each kernel, in the order of the
+//! program's steps, and the layouts of the buffers.
+//! Invariant: equal kernels on buffers that are alike, the layers of a model, become the same tile and the same code; they
+//! are made once.
+
+use crate::layout::{Layout, assign};
+use crate::linear::linearize;
+use crate::lower::{Lowered, lower};
+use crate::schedule::{Plan, choose};
+use crate::x86;
+use mlc_ir::Result;
+use mlc_ir::program::{Kernel, Program, Step};
+use mlc_ir::target::Target;
+use std::collections::HashMap;
+use std::fmt::Write;
+use target_lexicon::{CallingConvention, Triple};
+
+/// A kernel's tile, and its machine code if an emitter of the target's own took it.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// The tile, indexed as lowering writes it.
+    pub lowered: Lowered,
+    /// Machine code, or why it is left to Cranelift.
+    pub code: std::result::Result<Vec<u8>, String>,
+}
+
+/// What Cranelift's x86-64 offers whatever the processor has.
+const CRANELIFT: Target = Target::x86_64();
+
+/// What schedules ask of a processor with some features.
+pub fn machine(triple: &Triple, features: &[String]) -> Target {
+    let has = |feature: &&str| features.iter().any(|f| f == feature);
+    let calls = triple.default_calling_convention() == Ok(CallingConvention::SystemV);
+    match triple.architecture {
+        target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
+        _ if calls && x86::FEATURES.iter().all(has) => Target::avx512(),
+        _ => Target::x86_64(),
+    }
+}
+
+/// The tiles of a program for a target, and how its buffers lie.
+///
+/// # Errors
+/// If a kernel cannot be lowered; names it.
+pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
+    let layouts = assign(program, target);
+    let kernels = kernels(program).into_iter().map(|kernel| lower_kernel(kernel, program, &layouts, target));
+    Ok((kernels.collect::<Result<Vec<_>>>()?, layouts))
+}
+
+/// The tiles of a program, with machine code where the target has an emitter that takes them.
+///
+/// # Errors
+/// If a kernel cannot be lowered; names it.
+pub fn schedule_program(program: &mut Program, target: &Target) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
+    let layouts = assign(program, target);
+    let mut known: HashMap<String, (Scheduled, Vec<u32>)> = HashMap::new();
+    let scheduled = kernels(program).into_iter().map(|kernel| {
+        let (key, buffers) = signature(kernel, program, &layouts);
+        if let Some((like, places)) = known.get(&key) {
+            return Ok(renamed(like, places, kernel, &buffers, program));
+        }
+        let scheduled = schedule_kernel(kernel, program, &layouts, target)?;
+        known.insert(key, (scheduled.clone(), buffers));
+        Ok(scheduled)
+    });
+    Ok((scheduled.collect::<Result<Vec<_>>>()?, layouts))
+}
+
+fn kernels(program: &Program) -> Vec<&Kernel> {
+    let mut kernels: Vec<&Kernel> = Vec::new();
+    Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
+    kernels
+}
+
+fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Lowered> {
+    let steps = choose(kernel, program, layouts, target);
+    let plan = Plan::new(kernel, &steps)?;
+    lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))
+}
+
+fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Scheduled> {
+    let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
+    if target.vector_bytes <= CRANELIFT.vector_bytes {
+        let code = Err("this processor has no emitter of its own".into());
+        return Ok(Scheduled { lowered: lowered_for(target)?, code });
+    }
+    let mut refused = String::new();
+    // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
+    for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
+        let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
+        let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
+        match x86::emit(&tile) {
+            Ok(code) => return Ok(Scheduled { lowered, code: Ok(code) }),
+            Err(why) => refused = why.to_string(),
+        }
+    }
+    Ok(Scheduled { lowered: lowered_for(&CRANELIFT)?, code: Err(refused) })
+}
+
+/// What decides a kernel's tile: its text with its buffers numbered as they come, and how these lie; and the buffers.
+fn signature(kernel: &Kernel, program: &Program, layouts: &[Layout]) -> (String, Vec<u32>) {
+    let text = Kernel { name: "".into(), ..kernel.clone() }.to_string();
+    let (mut key, mut buffers): (String, Vec<u32>) = (String::new(), Vec::new());
+    let mut parts = text.split('@');
+    key.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let Ok(buffer) = number.parse::<u32>() else {
+            let _ = write!(key, "@{part}");
+            continue;
+        };
+        let place = buffers.iter().position(|&b| b == buffer).unwrap_or_else(|| {
+            buffers.push(buffer);
+            buffers.len() - 1
+        });
+        let _ = write!(key, "@{place}{rest}");
+    }
+    for &buffer in &buffers {
+        let definition = program.buffer(buffer);
+        let (dtype, shape, constant) = (definition.dtype, &definition.shape, definition.constant.is_some());
+        let _ = write!(key, "\n{dtype} {shape:?} {constant} {:?}", layouts[buffer as usize]);
+    }
+    (key, buffers)
+}
+
+/// What was made of a kernel with other buffers at the same places.
+fn renamed(like: &Scheduled, places: &[u32], kernel: &Kernel, buffers: &[u32], program: &Program) -> Scheduled {
+    let mut scheduled = like.clone();
+    let lowered = &mut scheduled.lowered;
+    lowered.tile.name = kernel.name.clone();
+    for (buffer, param) in lowered.buffers.iter_mut().zip(&mut lowered.tile.params) {
+        if let Some(place) = places.iter().position(|b| b == buffer) {
+            *buffer = buffers[place];
+            param.name = program.buffer(*buffer).name.clone();
+        }
+    }
+    scheduled
+}
