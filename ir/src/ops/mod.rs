@@ -117,6 +117,7 @@ mod size;
 mod skip_normalization;
 mod slice;
 mod softmax;
+mod sort;
 mod split;
 mod squeeze;
 mod svm;

@@ -1,6 +1,6 @@
 use super::OpDef;
 use super::compact::compact;
-use super::top_k::ranks;
+use super::sort::ranks;
 use crate::compute::{Compute, T, compute_type};
 use crate::onnx::OnnxNode;
 use crate::program::{Expr, Step, StoreMode};
@@ -34,7 +34,7 @@ impl OpDef for NonMaxSuppression {
         c.same_dim(&boxes.shape[0], &scores.shape[0])?;
         let n = c.same_dim(&boxes.shape[1], &scores.shape[2])?;
         let (batches, classes) = (scores.shape[0].clone(), scores.shape[1].clone());
-        let rank = ranks(c, &scores, 2, true);
+        let rank = ranks(c, &scores, 2, true)?;
         // order[b, k, r] is the box with the r-th best score.
         let order = c.buffer(DType::I64, &[batches.clone(), classes.clone(), n.clone()]);
         c.store_where(&order, &scores.shape, StoreMode::Set, |i| {

@@ -1,8 +1,9 @@
 use super::OpDef;
-use crate::compute::{Compute, T};
+use super::sort::ranks;
+use crate::compute::Compute;
 use crate::onnx::OnnxNode;
 use crate::program::{Expr, StoreMode};
-use crate::tile::{InRange, Monoid};
+use crate::tile::InRange;
 use crate::{DType, Error, Index, Result};
 
 /// The `k` largest (or smallest) elements along `axis`, best first, and their places as I64 (ONNX `TopK`).
@@ -38,7 +39,7 @@ impl OpDef for TopK {
         {
             return Err(Error::invalid(format!("TopK cannot choose {k} of {extent} elements")));
         }
-        let rank = ranks(c, &x, axis, self.largest);
+        let rank = ranks(c, &x, axis, self.largest)?;
         let mut shape = x.shape.clone();
         shape[axis] = k;
         let (values, places) = (c.buffer(x.dtype, &shape), c.buffer(DType::I64, &shape));
@@ -55,18 +56,6 @@ impl OpDef for TopK {
         c.output(1, places);
         Ok(())
     }
-}
-
-/// How many elements along `axis` come before each in a stable sort.
-pub(super) fn ranks(c: &mut Compute, x: &T, axis: usize, descending: bool) -> T {
-    c.reduce(Monoid::Sum, DType::I64, &x.shape, &[x.shape[axis].clone()], |i, r| {
-        let mut other = i.to_vec();
-        other[axis] = r[0].clone();
-        let (own, other) = (x.at(i.to_vec()), x.at(other));
-        let (first, second) = if descending { (&own, &other) } else { (&other, &own) };
-        let earlier = Expr::index(r[0].clone()).lt(&Expr::index(i[axis].clone()));
-        (before(first, second) | (same(&own, &other) & earlier)).cast(DType::I64)
-    })
 }
 
 /// `a < b` in an order in which NaN is the largest.
