@@ -355,3 +355,5 @@ pub fn names() -> Vec<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_elements;
