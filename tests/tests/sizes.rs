@@ -36,7 +36,7 @@ fn a_window_larger_than_its_input() {
     }
 }
 
-/// A place that no axis moves has to be there.
+/// An element at a fixed place of a dim that is empty is not read.
 #[test]
 fn the_first_of_none() {
     let text = "graph @first(%x: f32[n, 2]) opset 17 {
@@ -45,11 +45,15 @@ fn the_first_of_none() {
   %y = Neg(%g)
   return %y
 }";
-    let mut compiled = Way::Compiled.engine(Graph::parse(text).unwrap()).unwrap();
-    let mut run = |n: usize| compiled.run(&[Tensor::from_f32s(vec![n, 2], &vec![1.0; 2 * n]).unwrap()]);
-    let error = run(0).expect_err("too small").message;
-    assert!(error.contains("the inputs are too small"), "{error}");
-    assert_eq!(run(3).unwrap()[0].scalars().map(Scalar::float).collect::<Vec<_>>(), [-1.0, -1.0]);
+    let graph = Graph::parse(text).unwrap();
+    let mut interpreted = Way::Interpreter.engine(graph.clone()).unwrap();
+    let mut compiled = Way::Compiled.engine(graph).unwrap();
+    for n in [0, 3] {
+        let x = [Tensor::from_f32s(vec![n, 2], &vec![1.0; 2 * n]).unwrap()];
+        let (expected, got) = (interpreted.run(&x).unwrap(), compiled.run(&x).unwrap());
+        assert_eq!(expected[0].bytes(), got[0].bytes(), "{n}");
+        assert_eq!(got[0].get(0).float(), if n == 0 { 0.0 } else { -1.0 });
+    }
 }
 
 /// Its two branches, one for each rate, ask for different lengths; only the one that is taken counts.
@@ -65,7 +69,7 @@ fn a_sound_that_is_too_short() {
         let state = Tensor::from_f32s(vec![2, 1, 128], &[0.0; 256]).unwrap();
         compiled.run(&[sound, rate, state]).map(|outputs| outputs.len())
     };
-    for length in [1, 30, 63, 64, 100] {
+    for length in [1, 30, 63] {
         let error = run(length, 16000).expect_err("too short").message;
         assert!(error.contains("the inputs are too small"), "{length}: {error}");
     }

@@ -169,7 +169,7 @@ impl Emitter<'_> {
                 let whole = match pair.1.as_const() {
                     Some(by) => self.times(quotient, by),
                     None => {
-                        let by = self.eval(&pair.1)?;
+                        let by = self.divisor(&pair.1)?;
                         self.b.ins().imul(quotient, by)
                     }
                 };
@@ -191,15 +191,19 @@ impl Emitter<'_> {
             let quotient = self.divide_by(size, n as u64);
             return Ok(self.b.ins().bxor(quotient, sign));
         }
-        let by = self.eval(by)?;
-        // A divisor is positive; should it not be, the result does not matter but must not trap.
-        let one = self.b.ins().iconst(types::I64, 1);
-        let positive = self.b.ins().icmp(IntCC::SignedGreaterThan, by, one);
-        let by = self.b.ins().select(positive, by, one);
+        let by = self.divisor(by)?;
         let sign = self.b.ins().sshr_imm_u(value, 63);
         let size = self.b.ins().bxor(value, sign);
         let quotient = self.b.ins().udiv(size, by);
         Ok(self.b.ins().bxor(quotient, sign))
+    }
+
+    /// A divisor is positive; one that is not counts as 1, so that nothing traps and a remainder is 0.
+    fn divisor(&mut self, by: &Index) -> Result<Value> {
+        let by = self.eval(by)?;
+        let one = self.b.ins().iconst(types::I64, 1);
+        let positive = self.b.ins().icmp(IntCC::SignedGreaterThan, by, one);
+        Ok(self.b.ins().select(positive, by, one))
     }
 
     /// Divides a number below `2^63` by multiplying with `ceil(2^s / n)`: exact, because the error of the factor times

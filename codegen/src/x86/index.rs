@@ -163,7 +163,7 @@ impl Selector<'_> {
                 let whole = match pair.1.as_const() {
                     Some(by) => self.times(quotient, by)?,
                     None => {
-                        let by = self.index(&pair.1)?;
+                        let by = self.divisor(&pair.1)?;
                         let v = self.copy(r64(quotient));
                         self.code.inst(Code::Imul_r64_rm64, Effect::Modify, &[r64(v), r64(by)]);
                         v
@@ -200,18 +200,23 @@ impl Selector<'_> {
                 self.shift(Code::Shr_rm64_imm8, v, log - 1);
             }
             None => {
-                // A divisor is positive; should it not be, the result does not matter but must not trap.
-                let by = self.index(by)?;
-                let one = self.general();
-                self.number(one, 1);
-                let positive = self.copy(r64(by));
-                self.compare(positive, r64(one));
-                self.code.inst(Code::Cmovl_r64_rm64, Effect::Modify, &[r64(positive), r64(one)]);
-                self.code.push(Item::Divide { dst: v, a: size, by: positive });
+                let by = self.divisor(by)?;
+                self.code.push(Item::Divide { dst: v, a: size, by });
             }
         }
         self.code.inst(Code::Xor_r64_rm64, Effect::Modify, &[r64(v), r64(sign)]);
         Ok(v)
+    }
+
+    /// A divisor is positive; one that is not counts as 1, so that nothing traps and a remainder is 0.
+    fn divisor(&mut self, by: &Index) -> Result<V> {
+        let by = self.index(by)?;
+        let one = self.general();
+        self.number(one, 1);
+        let positive = self.copy(r64(by));
+        self.compare(positive, r64(one));
+        self.code.inst(Code::Cmovl_r64_rm64, Effect::Modify, &[r64(positive), r64(one)]);
+        Ok(positive)
     }
 
     fn lookup(&mut self, buffer: u32, index: &[Index]) -> Result<V> {

@@ -357,7 +357,7 @@ program net {
             ("@0[%o0, %c0] - %0)\n", "@0[%o0, %o0, %c0] - %0)\n", "rank"),
             ("max[%c0] @0[%o0, %c0]", "max[%c0] f32(@2[%o0, %c0])", "before it is written"),
             ("outputs @2", "outputs @1, @2", ""),
-            ("%1 [%o0] =", "%1 [] =", "read after it"),
+            ("%1 [%o0] =", "%1 [] =", "no axis of its nest"),
             ("/ %1", "/ f32(true) + 1.0", ""),
             ("-> @2", "-> @0", "input or constant"),
             ("[%o0: n,", "[%o0: m,", "has no value"),
