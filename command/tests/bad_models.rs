@@ -168,3 +168,17 @@ fn everything_unsupported_is_listed() {
     assert!(ran.code == 4 && ran.err.contains("`x`") && ran.err.contains("string"), "{}", ran.err);
     assert_eq!(names(folder.path()), ["gaps.onnx"]);
 }
+
+/// A model whose only constants are empty has no weights to miss.
+#[test]
+fn constants_that_are_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, x) = (folder.path().join("m.onnx"), folder.path().join("x.pb"));
+    let axis = AttributeProto { name: "axis".into(), type_: AttributeType::INT.into(), ..Default::default() };
+    let join = NodeProto { attribute: vec![axis], ..node("join", "Concat", "x e", "y") };
+    put(&model, value("x", I64, &[2]), &[join], &[ints("e", &[])]);
+    fs::write(&x, ints("x", &[3, 4]).write_to_bytes().unwrap()).unwrap();
+    let path = |path: &Path| path.display().to_string();
+    mlc(["build", &path(&model), "-o", &path(folder.path())]).fine();
+    mlc(["run", &path(&folder.path().join("m.so")), "-i", &path(&x)]).fine();
+}
