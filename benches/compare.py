@@ -54,7 +54,7 @@ sys.exit(code)
 class Artifact:
     """A built model and what building it took."""
 
-    library: Path
+    path: Path
     seconds: float
     peak_bytes: int
     code_bytes: int
@@ -112,7 +112,7 @@ def inputs_of(case: Path) -> dict[str, numpy.ndarray]:
 
 def run_ours(mlc: Path, artifact: Artifact, case: Path, threads: int, seconds: float) -> dict:
     """What `mlc bench` says of the artifact on a case, in a fresh process."""
-    command = [mlc, "bench", artifact.library, "--threads", str(threads), "--duration", str(seconds), "--json"]
+    command = [mlc, "bench", artifact.path, "--threads", str(threads), "--duration", str(seconds), "--json"]
     for path in input_files(case):
         name = onnx.TensorProto.FromString(path.read_bytes()).name
         command += ["-i", f"{name}={path}"]
@@ -131,7 +131,7 @@ def footprint(runtime: Path, artifact: Artifact, case: Path) -> dict:
             raw = Path(folder) / f"{number}.raw"
             raw.write_bytes(numpy_helper.to_array(tensor).tobytes())
             wanted.append({"dtype": tensor.data_type, "shape": list(tensor.dims), "file": str(raw)})
-        command = [sys.executable, "-IS", FOOTPRINT, runtime, artifact.library]
+        command = [sys.executable, "-IS", FOOTPRINT, runtime, artifact.path]
         answer = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, check=False)
     if answer.returncode:
         raise SystemExit(f"error: {answer.stderr}")

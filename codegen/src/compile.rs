@@ -11,6 +11,7 @@ use crate::driver::{Entries, Functions, define_entries, describe, input_symbols}
 use crate::kernels::{Scheduled, machine, schedule_program};
 use crate::linear::linearize;
 use crate::lower::Lowered;
+use crate::x86;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -19,9 +20,8 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mlc_ir::program::{Program, Step};
-use mlc_ir::tile::Tile;
+use mlc_ir::target::Target;
 use mlc_ir::{Error, Result};
-use std::collections::HashMap;
 use target_lexicon::Triple;
 
 /// What to compile for.
@@ -89,13 +89,12 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
     looked.dedup();
     let packed = Packed::new(&program, &layouts, looked);
     let names = kernels.iter().map(|kernel| kernel.lowered.tile.name.to_string()).collect();
-    let features: Vec<&str> = used(options).map(|row| row.0).collect();
-    let target = format!("{} {}", options.triple, features.join(","));
+    let target = format!("{} {}", options.triple, used(options).join(","));
     let mut description = describe(&program, &arena, &options.name, &target, names);
     description.weights_bytes = packed.len();
     description.placement = placement.unwrap_or(Placement::usual(packed.len()));
     let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
-    for (feature, _) in used(options) {
+    for feature in used(options) {
         let mask = mlc_abi::feature::mask(arch, feature);
         description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
     }
@@ -169,7 +168,7 @@ pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
     })
 }
 
-/// The processor features that code generation uses, and what Cranelift calls those it is told of.
+/// The processor features that Cranelift is told of, and what it calls them.
 const SETTINGS: &[(&str, &str)] = &[
     ("sse3", "has_sse3"),
     ("ssse3", "has_ssse3"),
@@ -182,20 +181,24 @@ const SETTINGS: &[(&str, &str)] = &[
     ("bmi1", "has_bmi1"),
     ("bmi2", "has_bmi2"),
     ("lzcnt", "has_lzcnt"),
-    ("avx512f", ""),
-    ("avx512bw", ""),
-    ("avx512dq", ""),
-    ("avx512vl", ""),
     ("dotprod", "has_dotprod"),
 ];
 
 /// The features of the options that make a difference: an artifact asks its processor for these alone.
-fn used(options: &Options) -> impl Iterator<Item = &'static (&'static str, &'static str)> + '_ {
+fn used(options: &Options) -> Vec<&'static str> {
+    let mut used: Vec<&str> = told(options).map(|row| row.0).collect();
+    if machine(&options.triple, &options.features) == Target::avx512() {
+        used.extend(x86::FEATURES);
+    }
+    used
+}
+
+fn told(options: &Options) -> impl Iterator<Item = &'static (&'static str, &'static str)> + '_ {
     SETTINGS.iter().filter(|row| options.features.iter().any(|feature| feature == row.0))
 }
 
 fn settings(options: &Options) -> Vec<&'static str> {
-    used(options).map(|row| row.1).filter(|setting| !setting.is_empty()).collect()
+    told(options).map(|row| row.1).collect()
 }
 
 fn isa(options: &Options, opt: &str) -> Result<OwnedTargetIsa> {
@@ -228,13 +231,11 @@ fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options)
     // Kernels are compiled without Cranelift's optimizer: it hoists loads out of blocks and then spills.
     let isa = isa(options, "none")?;
     let signature = clif::signature(&*isa);
-    let mut known: HashMap<String, FuncId> = HashMap::new();
     let mut builder = FunctionBuilderContext::new();
-    let mut kernels = Vec::new();
-    for (number, Scheduled { lowered, code }) in prepared.kernels.iter().enumerate() {
-        let key = anonymous(&lowered.tile);
-        if let Some(&id) = known.get(&key) {
-            kernels.push((lowered.clone(), id));
+    let mut kernels: Vec<(Lowered, FuncId)> = Vec::new();
+    for (number, Scheduled { lowered, code, like }) in prepared.kernels.iter().enumerate() {
+        if *like < number {
+            kernels.push((lowered.clone(), kernels[*like].1));
             continue;
         }
         let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string()).at(&lowered.tile.name);
@@ -255,16 +256,7 @@ fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options)
                 module.define_function_bytes(id, align.max(16), bytes, &[]).map_err(|e| internal(&e))?;
             }
         }
-        known.insert(key, id);
         kernels.push((lowered.clone(), id));
     }
     Ok(kernels)
-}
-
-/// The text of a tile without the names of the model.
-fn anonymous(tile: &Tile) -> String {
-    let mut tile = tile.clone();
-    tile.name = "".into();
-    tile.params.iter_mut().for_each(|param| param.name = "".into());
-    tile.to_string()
 }

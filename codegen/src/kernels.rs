@@ -24,6 +24,8 @@ pub struct Scheduled {
     pub lowered: Lowered,
     /// Machine code, or why it is left to Cranelift.
     pub code: std::result::Result<Vec<u8>, String>,
+    /// Number of the first kernel that is like this one: itself, or an earlier one with the same code.
+    pub like: usize,
 }
 
 /// What Cranelift's x86-64 offers whatever the processor has.
@@ -56,17 +58,19 @@ pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowe
 /// If a kernel cannot be lowered; names it.
 pub fn schedule_program(program: &mut Program, target: &Target) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
     let layouts = assign(program, target);
-    let mut known: HashMap<String, (Scheduled, Vec<u32>)> = HashMap::new();
-    let scheduled = kernels(program).into_iter().map(|kernel| {
+    let mut known: HashMap<String, (usize, Vec<u32>)> = HashMap::new();
+    let mut scheduled: Vec<Scheduled> = Vec::new();
+    for (number, kernel) in kernels(program).into_iter().enumerate() {
         let (key, buffers) = signature(kernel, program, &layouts);
         if let Some((like, places)) = known.get(&key) {
-            return Ok(renamed(like, places, kernel, &buffers, program));
+            scheduled.push(renamed(&scheduled[*like], places, kernel, &buffers, program));
+            continue;
         }
-        let scheduled = schedule_kernel(kernel, program, &layouts, target)?;
-        known.insert(key, (scheduled.clone(), buffers));
-        Ok(scheduled)
-    });
-    Ok((scheduled.collect::<Result<Vec<_>>>()?, layouts))
+        let (lowered, code) = schedule_kernel(kernel, program, &layouts, target)?;
+        scheduled.push(Scheduled { lowered, code, like: number });
+        known.insert(key, (number, buffers));
+    }
+    Ok((scheduled, layouts))
 }
 
 fn kernels(program: &Program) -> Vec<&Kernel> {
@@ -81,11 +85,12 @@ fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: 
     lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))
 }
 
-fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Scheduled> {
+type Code = std::result::Result<Vec<u8>, String>;
+
+fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Lowered, Code)> {
     let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
     if target.vector_bytes <= CRANELIFT.vector_bytes {
-        let code = Err("this processor has no emitter of its own".into());
-        return Ok(Scheduled { lowered: lowered_for(target)?, code });
+        return Ok((lowered_for(target)?, Err("this processor has no emitter of its own".into())));
     }
     let mut refused = String::new();
     // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
@@ -93,11 +98,11 @@ fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], targe
         let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
         let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
         match x86::emit(&tile) {
-            Ok(code) => return Ok(Scheduled { lowered, code: Ok(code) }),
+            Ok(code) => return Ok((lowered, Ok(code))),
             Err(why) => refused = why.to_string(),
         }
     }
-    Ok(Scheduled { lowered: lowered_for(&CRANELIFT)?, code: Err(refused) })
+    Ok((lowered_for(&CRANELIFT)?, Err(refused)))
 }
 
 /// What decides a kernel's tile: its text with its buffers numbered as they come, and how these lie; and the buffers.

@@ -46,8 +46,7 @@ impl Packed {
 
     fn add(&mut self, tensor: &Tensor, layout: &Layout) -> u64 {
         let offset = self.len.next_multiple_of(ALIGN);
-        let shape: Vec<Index> = tensor.shape().iter().map(|&n| Index::from(n as i64)).collect();
-        let elements = Index::product(&layout.dims(&shape)).as_const().unwrap_or(0) as u64;
+        let elements = Index::product(&layout.dims(&shape(tensor))).as_const().unwrap_or(0) as u64;
         self.len = offset + elements * tensor.dtype().bytes() as u64;
         self.parts.push(Part { offset, tensor: tensor.clone(), layout: layout.clone() });
         offset
@@ -69,11 +68,14 @@ impl Weights for Packed {
     }
 }
 
+fn shape(tensor: &Tensor) -> Vec<Index> {
+    tensor.shape().iter().map(|&n| Index::from(n as i64)).collect()
+}
+
 impl Part {
     fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
         let bytes = self.tensor.bytes();
-        let shape: Vec<Index> = self.tensor.shape().iter().map(|&n| Index::from(n as i64)).collect();
-        if self.layout.is_row_major(&shape) {
+        if self.layout.is_row_major(&shape(&self.tensor)) {
             out.write_all(bytes)?;
             return Ok(bytes.len() as u64);
         }

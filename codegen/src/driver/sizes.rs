@@ -1,15 +1,14 @@
 //! Inputs that are too small for a model: what facts cannot prove of kernels is checked before they run.
 //!
 //! In: steps of a program.  Out: code that ends with [`code::DIMS_TOO_SMALL`] where an extent would be negative, as of a
-//! window that is larger than what it slides over, or where an element at a fixed place, as the first, is not there.
-//! Branches and loops check their own steps when they are taken. What depends on data is not known here.
+//! window that is larger than what it slides over: its loops would run out of bounds. Branches and loops check their own
+//! steps when they are taken. What depends on data is not known here.
 
 use super::body::Body;
 use super::input_symbols;
-use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::condcodes::IntCC;
 use mlc_abi::code;
-use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Step};
+use mlc_ir::program::{Kernel, Program, Step};
 use mlc_ir::{Index, Name, Result};
 use std::collections::BTreeSet;
 
@@ -25,23 +24,6 @@ pub(super) fn check_sizes(f: &mut Body, program: &Program, steps: &[Step]) -> Re
         let enough = f.compare(IntCC::SignedGreaterThanOrEqual, extent, 0);
         f.check(enough, code::DIMS_TOO_SMALL);
     }
-    let mut rooms: BTreeSet<(Index, Index)> = BTreeSet::new();
-    for (kernel, stage) in kernels().flat_map(|kernel| kernel.stages.iter().map(move |stage| (kernel, stage))) {
-        let nest = stage.axes.iter().chain(stage.reduce.iter().flat_map(|reduce| &reduce.axes));
-        let points = Index::product(&nest.filter_map(|axis| kernel.extent(axis).cloned()).collect::<Vec<_>>());
-        fixed_places(&stage.value, program, &mut |room| {
-            if unproved(&room) && is_known(&points, &symbols) {
-                rooms.insert((room, points.clone()));
-            }
-        });
-    }
-    for (room, points) in rooms {
-        let (room, points) = (f.index(&room)?, f.index(&points)?);
-        let there = f.compare(IntCC::SignedGreaterThanOrEqual, room, 0);
-        let idle = f.compare(IntCC::SignedLessThanOrEqual, points, 0);
-        let fine = f.b.ins().bor(there, idle);
-        f.check(fine, code::DIMS_TOO_SMALL);
-    }
     Ok(())
 }
 
@@ -54,17 +36,4 @@ fn extents<'a>(kernel: &'a Kernel, program: &'a Program) -> impl Iterator<Item =
     let buffers = kernel.reads().into_iter().chain(kernel.writes());
     let shapes = buffers.flat_map(|buffer| &program.buffer(buffer).shape);
     kernel.axes.iter().map(|axis| &axis.extent).chain(shapes)
-}
-
-/// What is left behind each place that no axis moves: `extent - place - 1`. A guarded load has its own tests.
-fn fixed_places(expr: &Expr, program: &Program, add: &mut dyn FnMut(Index)) {
-    match expr.kind() {
-        ExprKind::Guard { .. } => return,
-        ExprKind::Load { buffer, index } => {
-            let dims = index.iter().zip(&program.buffer(*buffer).shape);
-            dims.for_each(|(place, extent)| add(extent.clone() - place.clone() - 1));
-        }
-        _ => {}
-    }
-    expr.operands().into_iter().for_each(|operand| fixed_places(operand, program, add));
 }

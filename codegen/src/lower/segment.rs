@@ -1,6 +1,7 @@
 //! Cutting an axis into full blocks and what is left.
 
 use super::Lowering;
+use crate::schedule::NARROWEST;
 use mlc_ir::{Index, Name};
 
 /// A part of an axis: `count` blocks of the same form, from `base` on.
@@ -21,9 +22,6 @@ impl Segment {
         self.base.clone() + n.clone() * (i64::from(self.block) * i64::from(self.lanes))
     }
 }
-
-/// Lanes of 32 bits in the smallest vector.
-const NARROWEST: u16 = 4;
 
 impl Lowering<'_> {
     /// The segments of an axis, by its block and lanes in the plan: full blocks, smaller ones, narrower vectors, points.

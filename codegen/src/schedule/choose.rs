@@ -1,7 +1,7 @@
 //! Chooses the steps of a kernel for a target.
 
 use super::cost::Judge;
-use super::{Step, inner_axes, is_serial};
+use super::{NARROWEST, Step, inner_axes, is_serial};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -29,9 +29,6 @@ fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> {
     let widest = (target.vector_bytes / 4) as u16;
     (2..).map(|n| widest >> (n - 2)).take_while(|&n| n >= NARROWEST).find(|&n| points >= f64::from(n))
 }
-
-/// Lanes of 32 bits in 128.
-const NARROWEST: u16 = 4;
 
 /// Where the lanes run.
 enum Lanes {

@@ -33,6 +33,9 @@ pub struct Plan {
     blocks: Vec<(Name, u32)>,
 }
 
+/// Lanes of 32 bits in the narrowest vector, which every target has.
+pub const NARROWEST: u16 = 4;
+
 /// Whether the kernel's stores must happen one by one in the order of its loops.
 pub fn is_serial(kernel: &Kernel) -> bool {
     kernel.stages.iter().flat_map(|stage| &stage.store).any(|store| store.mode != StoreMode::Set)

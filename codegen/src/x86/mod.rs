@@ -16,6 +16,7 @@
 
 mod allocate;
 mod code;
+mod convert;
 mod encode;
 mod index;
 mod lanes;
