@@ -1,11 +1,13 @@
-//! A small pool of threads: ranges of tasks that depend on nothing but their number and that of the workers.
+//! A small pool of threads that take ranges of tasks.
 //!
-//! Worker `w` of `n` runs tasks `tasks*w/n .. tasks*(w+1)/n`; worker 0 is the caller. Threads wait for the next job by
-//! spinning for a short while, because kernels follow each other closely, then sleep.
+//! Each worker, of which the caller is the first, takes a share of the tasks that are left until there are none: large
+//! ranges first, because neighbours use the same weights, single tasks at the end, so that all finish together. Nobody
+//! waits for a thread that has not come to take any: where processors are busy the others do its work. Threads
+//! wait for the next job by spinning for a short while, because kernels follow each other closely, then sleep.
 #![allow(unsafe_code)] // hands kernels and their pointers to other threads.
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -25,12 +27,15 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Runs the tasks of one worker.
-    fn run(&self, worker: usize, workers: usize) {
-        let bound = |worker: usize| (u128::from(self.tasks) * worker as u128 / workers as u128) as u64;
-        let (begin, end) = (bound(worker), bound(worker + 1));
-        if begin < end {
-            let scratch = self.scratch.wrapping_add(worker.wrapping_mul(self.scratch_bytes as usize));
+    /// Runs tasks from `next` on as a worker, until all are taken.
+    fn run(&self, next: &AtomicU64, worker: usize, workers: usize) {
+        let scratch = self.scratch.wrapping_add(worker.wrapping_mul(self.scratch_bytes as usize));
+        let share = |begin: u64| {
+            let left = self.tasks - begin;
+            (left > 0).then(|| begin + left.div_ceil(2 * workers as u64))
+        };
+        while let Ok(begin) = next.fetch_update(SeqCst, SeqCst, share) {
+            let end = share(begin).unwrap_or(begin);
             // SAFETY: the model made kernel and arguments for each other; ranges are disjoint, and each worker has
             // scratch of its own, which the model took from an arena planned for this number of workers.
             unsafe { (self.kernel)(self.args, begin, end, scratch) }
@@ -42,10 +47,13 @@ impl Job {
 struct Shared {
     /// Grows by one with each job.
     epoch: AtomicUsize,
-    /// Written before `epoch` grows, read after.
+    /// Whether there is a job to take tasks of.
+    open: AtomicBool,
+    /// Threads that look at the job.
+    active: AtomicUsize,
     job: UnsafeCell<Option<Job>>,
-    /// Threads that have not finished the job.
-    remaining: AtomicUsize,
+    /// The first task that nobody has taken.
+    next: AtomicU64,
     stop: AtomicBool,
     sleepers: AtomicUsize,
     waiting: AtomicBool,
@@ -54,8 +62,8 @@ struct Shared {
     done: Condvar,
 }
 
-// SAFETY: `job` is written only while `remaining` is 0 and no thread looks at it; they look after `epoch` grew and
-// before they lower `remaining`. Its pointers are valid for all threads until `remaining` is 0 again.
+// SAFETY: `job` is written only while it is not open and no thread is active; threads look at it only after they became
+// active and then saw it open. Its pointers are valid for as long as a thread is active after it was open.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -92,23 +100,32 @@ impl Shared {
         }
     }
 
-    fn finish(&self) {
-        if self.remaining.fetch_sub(1, SeqCst) == 1 && self.waiting.load(SeqCst) {
+    /// Takes tasks of the job, if there is one.
+    fn help(&self, worker: usize, workers: usize) {
+        self.active.fetch_add(1, SeqCst);
+        if self.open.load(SeqCst) {
+            // SAFETY: it is open, and stays as it is while this thread is active.
+            if let Some(job) = unsafe { *self.job.get() } {
+                job.run(&self.next, worker, workers);
+            }
+        }
+        if self.active.fetch_sub(1, SeqCst) == 1 && self.waiting.load(SeqCst) {
             drop(self.guard());
             self.done.notify_all();
         }
     }
 
+    /// Waits for those who took tasks of a job that is closed.
     fn wait_all(&self) {
         for _ in 0..SPINS {
-            if self.remaining.load(SeqCst) == 0 {
+            if self.active.load(SeqCst) == 0 {
                 return;
             }
             std::hint::spin_loop();
         }
         self.waiting.store(true, SeqCst);
         let mut guard = self.guard();
-        while self.remaining.load(SeqCst) != 0 {
+        while self.active.load(SeqCst) != 0 {
             guard = self.done.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         self.waiting.store(false, SeqCst);
@@ -122,12 +139,7 @@ fn work(shared: &Shared, worker: usize, workers: usize) {
         if shared.stop.load(SeqCst) {
             return;
         }
-        // SAFETY: `epoch` grew, so the job is written, and it stays until this thread calls `finish`.
-        let job = unsafe { *shared.job.get() };
-        if let Some(job) = job {
-            job.run(worker, workers);
-        }
-        shared.finish();
+        shared.help(worker, workers);
     }
 }
 
@@ -142,8 +154,10 @@ impl Pool {
     pub fn new(workers: usize) -> std::io::Result<Pool> {
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
+            open: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
-            remaining: AtomicUsize::new(0),
+            next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             waiting: AtomicBool::new(false),
@@ -173,14 +187,18 @@ impl Pool {
     /// of this function is under way.
     pub unsafe fn run(&self, job: Job) {
         if self.threads.is_empty() || job.tasks <= 1 {
-            return job.run(0, 1);
+            // SAFETY: as the caller promises.
+            return unsafe { (job.kernel)(job.args, 0, job.tasks, job.scratch) };
         }
-        // SAFETY: no job is under way, so no thread looks at it.
-        unsafe { *self.shared.job.get() = Some(job) };
-        self.shared.remaining.store(self.threads.len(), SeqCst);
-        self.shared.announce();
-        job.run(0, self.workers());
-        self.shared.wait_all();
+        let shared = &self.shared;
+        // SAFETY: no job is open and no thread is active, so none looks at it.
+        unsafe { *shared.job.get() = Some(job) };
+        shared.next.store(0, SeqCst);
+        shared.open.store(true, SeqCst);
+        shared.announce();
+        job.run(&shared.next, 0, self.workers());
+        shared.open.store(false, SeqCst);
+        shared.wait_all();
     }
 }
 

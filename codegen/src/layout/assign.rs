@@ -5,7 +5,7 @@
 //! computed at once, in the order of the loops.
 
 use super::Layout;
-use crate::schedule::{Plan, Step as ScheduleStep, choose, loads};
+use crate::schedule::{NARROWEST, Plan, Step as ScheduleStep, choose, loads};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::target::Target;
 use mlc_ir::{Index, Name};
@@ -160,8 +160,12 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
         });
     }
     for (buffer, channel) in channels {
-        let rank = program.buffer(buffer).shape.len();
-        let order = (0..rank).filter(|dim| *dim != channel).chain([channel]).collect();
+        let shape = &program.buffer(buffer).shape;
+        // The colours of a picture fill no vector: it stays as it came.
+        if shape[channel].as_const().is_some_and(|n| n < i64::from(NARROWEST)) {
+            continue;
+        }
+        let order = (0..shape.len()).filter(|dim| *dim != channel).chain([channel]).collect();
         layouts[buffer as usize] = Layout { order, tile: None };
     }
 }

@@ -12,16 +12,18 @@ mod access;
 mod eval;
 mod nest;
 mod segment;
+mod tasks;
 
 pub(crate) use nest::product;
 
 use crate::layout::Layout;
-use crate::schedule::{Plan, is_serial};
+use crate::schedule::Plan;
 use mlc_ir::program::{Kernel, Program};
 use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type};
 use mlc_ir::{DType, Facts, Index, Name, Result};
 use segment::Segment;
 use std::collections::{BTreeMap, HashMap};
+use tasks::{Share, TASK};
 
 /// A tile and the buffers of the program that are its parameters.
 #[derive(Clone, Debug)]
@@ -38,8 +40,8 @@ pub struct Lowered {
 /// If the kernel has a form that cannot be expressed.
 pub fn lower(kernel: &Kernel, program: &Program, layouts: &[Layout], plan: &Plan) -> Result<Lowered> {
     let mut lowering = Lowering::new(kernel, program, layouts, plan);
-    let tasks = lowering.tasks();
-    lowering.outer_loops(0, Point::default(), &tasks)?;
+    let (shares, tasks) = lowering.deal();
+    lowering.outer_loops(0, Point::default(), &shares)?;
     lowering.finish(tasks)
 }
 
@@ -111,15 +113,6 @@ struct Lowering<'a> {
     names: usize,
 }
 
-/// How the first outer axis is split into tasks.
-struct Tasks {
-    count: Index,
-    /// The value of the first axis in a task, and the block each task computes; `None` if one task does everything.
-    first: Option<(Name, Segment)>,
-}
-
-const TASK: &str = "t";
-
 impl<'a> Lowering<'a> {
     fn new(kernel: &'a Kernel, program: &'a Program, layouts: &'a [Layout], plan: &'a Plan) -> Lowering<'a> {
         let writes = kernel.writes();
@@ -130,31 +123,19 @@ impl<'a> Lowering<'a> {
         Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes: vec![Scope::default()], names: 0 }
     }
 
-    /// One task a block of the first outer axis, if all its blocks are full.
-    fn tasks(&mut self) -> Tasks {
-        let single = Tasks { count: Index::from(1), first: None };
-        let Some(axis) = self.plan.outer.first().filter(|_| !is_serial(self.kernel)) else { return single };
-        let mut segments = self.segments(axis);
-        let Some(segment) = segments.pop().filter(|_| segments.is_empty()) else { return single };
-        let count = segment.count.clone();
-        self.facts.axis(TASK, &count);
-        Tasks { count, first: Some((axis.clone(), segment)) }
-    }
-
-    fn outer_loops(&mut self, depth: usize, point: Point, tasks: &Tasks) -> Result<()> {
-        if let (0, Some((axis, segment))) = (depth, &tasks.first) {
-            let low = segment.at(&Index::var(TASK));
-            return self.outer_block(1, axis, segment, low, &point, tasks);
-        }
+    fn outer_loops(&mut self, depth: usize, point: Point, shares: &[Share]) -> Result<()> {
         let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&[point]) };
+        if let Some(share) = Self::share_of(shares, &axis) {
+            return self.share_loops(depth, share, &point, shares);
+        }
         for segment in self.segments(&axis) {
             if segment.count.is(1) {
-                self.outer_block(depth + 1, &axis, &segment, segment.at(&Index::zero()), &point, tasks)?;
+                self.outer_block(depth + 1, &axis, &segment, segment.at(&Index::zero()), &point, shares)?;
                 continue;
             }
             let variable = self.open_loop(&axis, &segment.count);
             let low = segment.at(&Index::var(variable));
-            self.outer_block(depth + 1, &axis, &segment, low, &point, tasks)?;
+            self.outer_block(depth + 1, &axis, &segment, low, &point, shares)?;
             self.close_loop();
         }
         Ok(())
@@ -168,7 +149,7 @@ impl<'a> Lowering<'a> {
         segment: &Segment,
         low: Index,
         point: &Point,
-        tasks: &Tasks,
+        shares: &[Share],
     ) -> Result<()> {
         let mut point = point.with(axis, low);
         if segment.lanes > 1 {
@@ -176,7 +157,7 @@ impl<'a> Lowering<'a> {
         }
         point.axes.insert(block_key(axis), Index::from(i64::from(segment.block)));
         if depth < self.plan.outer.len() {
-            return self.outer_loops(depth, point, tasks);
+            return self.outer_loops(depth, point, shares);
         }
         let points = self.block_points(&point);
         self.block(&points)
@@ -201,8 +182,8 @@ impl<'a> Lowering<'a> {
         points
     }
 
-    fn finish(mut self, tasks: Tasks) -> Result<Lowered> {
-        let mut symbols: std::collections::BTreeSet<Name> = tasks.count.syms();
+    fn finish(mut self, tasks: Index) -> Result<Lowered> {
+        let mut symbols: std::collections::BTreeSet<Name> = tasks.syms();
         let mut params = Vec::new();
         for &number in &self.buffers {
             let buffer = self.program.buffer(number);
@@ -217,7 +198,7 @@ impl<'a> Lowering<'a> {
             name: self.kernel.name.clone(),
             params,
             symbols: symbols.into_iter().collect(),
-            tasks: (TASK.into(), tasks.count),
+            tasks: (TASK.into(), tasks),
             body,
             phase: Phase::Indexed,
         };
@@ -248,18 +229,15 @@ impl<'a> Lowering<'a> {
 
     /// Opens a loop `0..count` and returns its variable.
     fn open_loop(&mut self, axis: &Name, count: &Index) -> Name {
+        self.open_range(axis, Index::zero(), count.clone(), count)
+    }
+
+    /// Opens a loop over a part of `0..count`.
+    fn open_range(&mut self, axis: &Name, low: Index, high: Index, count: &Index) -> Name {
         self.names += 1;
         let variable: Name = format!("{axis}.{}", self.names).into();
         self.facts.axis(variable.clone(), count);
-        let opened = Inst::Loop {
-            kind: LoopKind::Serial,
-            var: variable.clone(),
-            low: Index::zero(),
-            high: count.clone(),
-            step: 1,
-            body: vec![],
-        };
-        self.push(opened);
+        self.push(Inst::Loop { kind: LoopKind::Serial, var: variable.clone(), low, high, step: 1, body: vec![] });
         self.scopes.push(Scope::default());
         variable
     }

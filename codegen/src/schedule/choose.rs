@@ -1,7 +1,8 @@
 //! Chooses the steps of a kernel for a target.
 
 use super::cost::Judge;
-use super::{NARROWEST, Step, inner_axes, is_serial};
+use super::tasks::parallel;
+use super::{NARROWEST, Plan, Step, inner_axes, is_serial};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -15,11 +16,17 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
-    match best_vector(&judge, &outer, target) {
+    let (cost, lanes) = best_vector(&judge, &outer, target);
+    let mut steps = match lanes {
         Lanes::None => order_steps(&judge, &outer, None),
         Lanes::Outer(axis) => outer_steps(&judge, &outer, &axis, target),
         Lanes::Inner => inner_steps(&judge, &outer, target),
+    };
+    if let Ok(plan) = Plan::new(kernel, &steps) {
+        let width = |axis: &Name| f64::from(plan.block(axis)) * f64::from(plan.lanes(axis));
+        steps.extend(parallel(&judge, &plan.outer, &width, cost));
     }
+    steps
 }
 
 /// Lanes along an axis: as many as a register has, or the part of it that the axis fills; `None` if it fills not even
@@ -42,12 +49,13 @@ fn innermost(stage: &Stage, outer: &[Name]) -> Option<Name> {
     inner_axes(stage, outer).last().cloned()
 }
 
-fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> Lanes {
-    if !judge.has_lanes() {
-        return Lanes::None;
-    }
+/// Where the lanes run best, and the cost of the kernel then.
+fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Lanes) {
     let along = |axis: Name| lanes(judge, &axis, target).map(|lanes| (axis, lanes));
     let mut best = (judge.kernel_cost(outer, &|_| None), Lanes::None);
+    if !judge.has_lanes() {
+        return best;
+    }
     for axis in outer {
         let Some(vector) = along(axis.clone()) else { continue };
         let cost = judge.kernel_cost(outer, &|_| Some(vector.clone()));
@@ -62,7 +70,7 @@ fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> Lanes {
             best = (cost, Lanes::Inner);
         }
     }
-    best.1
+    best
 }
 
 /// Outer axes in the order of the last store's memory, so that neighbours are written one after the other.

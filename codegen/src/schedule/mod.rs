@@ -6,6 +6,7 @@
 
 mod choose;
 mod cost;
+mod tasks;
 
 pub use choose::choose;
 pub(crate) use choose::loads;
@@ -16,12 +17,14 @@ use mlc_ir::{Error, Name, Result};
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The order of the kernel's outer axes, outermost first. The first one's blocks are the tasks.
+    /// The order of the kernel's outer axes, outermost first.
     Order(Vec<Name>),
     /// Lanes run along an axis: an outer one, or an inner one of a stage.
     Vector(Name, u16),
     /// So many points (on a vector axis: vectors) of an axis are computed at once, in registers.
     Block(Name, u32),
+    /// A task computes so many blocks of an outer axis (and all of those that no such step names).
+    Parallel(Name, u32),
 }
 
 /// Steps that fit a kernel.
@@ -29,6 +32,8 @@ pub enum Step {
 pub struct Plan {
     /// The axes all stages have, in loop order.
     pub outer: Vec<Name>,
+    /// Outer axes that are dealt out to tasks, and the blocks of each that a task computes.
+    pub tasks: Vec<(Name, u32)>,
     vectors: Vec<(Name, u16)>,
     blocks: Vec<(Name, u32)>,
 }
@@ -53,7 +58,7 @@ impl Plan {
     /// # Errors
     /// Names the first step that is not legal.
     pub fn new(kernel: &Kernel, steps: &[Step]) -> Result<Plan> {
-        let mut plan = Plan { outer: kernel.outer_axes(), vectors: vec![], blocks: vec![] };
+        let mut plan = Plan { outer: kernel.outer_axes(), tasks: vec![], vectors: vec![], blocks: vec![] };
         for step in steps {
             plan.apply(kernel, step).map_err(|why| {
                 Error::internal(format!("step {step:?} of kernel `{}` is not legal: {why}", kernel.name))
@@ -90,6 +95,15 @@ impl Plan {
                     return Err("the kernel's stores are ordered, or the block is empty");
                 }
                 self.blocks.push((axis.clone(), *n));
+            }
+            Step::Parallel(axis, n) => {
+                if is_serial(kernel) || *n == 0 {
+                    return Err("the kernel's stores are ordered, or a task does nothing");
+                }
+                if !self.outer.contains(axis) || self.tasks.iter().any(|task| task.0 == *axis) {
+                    return Err("it is no outer axis, or dealt out already");
+                }
+                self.tasks.push((axis.clone(), *n));
             }
         }
         Ok(())

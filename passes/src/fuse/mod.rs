@@ -11,6 +11,7 @@
 //! cast ─ scale ─ reduce                    ┘        one kernel, the cast and the scale in its read
 //! ```
 
+mod border;
 mod cost;
 mod dead;
 mod epilogue;
@@ -45,6 +46,7 @@ pub const PIPELINE: &[Pass] = &[
     ("inline", |program, report| within(program, report, inline_only)),
     ("halo", |program, report| within(program, report, halo::pad)),
     ("fuse", |program, report| within(program, report, fuse_all)),
+    ("border", |program, report| within(program, report, border::in_place)),
     ("finish", |program, _| finish::finish(program)),
 ];
 

@@ -1,9 +1,10 @@
 //! Proves that two tasks write different elements.
 //!
-//! A *coordinate* is the task variable, or a floor division or remainder of one. An index of the form
-//! `width * coordinate + rest` with `0 <= rest < width` gives the coordinate away; the rest may give away more. Two
-//! stores cannot meet in different tasks if all that both give away, in the same way, determines the task; nor if
-//! their indices along one dimension never meet.
+//! A *coordinate* is the task variable, a floor division or remainder of one, or the variable of a loop over the blocks that
+//! are the share of one: knowing it, one knows the coordinate it is a share of. An index of the form
+//! `width * coordinate + offset + rest` with `0 <= rest < width` gives the coordinate away; what is left may give away
+//! more. Two stores cannot meet in different tasks if all that both give away, in the same way, determines the task; nor
+//! if their indices along one dimension never meet. The offsets of two stores may differ by what the rests leave free.
 //!
 //! In: the stores to outputs, as the walk comes to them.  Out: a warning for each pair without a proof.
 
@@ -11,7 +12,8 @@ use super::bounds::Place;
 use super::{Verifier, Warning};
 use crate::index::Atom;
 use crate::{Facts, Index};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 /// Stores of a tile that are compared with each other; beyond, only the first ones are.
 const MAX_WRITES: usize = 256;
@@ -19,17 +21,42 @@ const MAX_WRITES: usize = 256;
 /// One store to an output.
 pub(super) struct Write {
     buffer: u32,
-    /// For each dim the widths and coordinates that its index gives away, the widest first.
-    given: Vec<Vec<(Index, Index)>>,
+    /// For each dim what its index gives away, the widest first.
+    given: Vec<Vec<Given>>,
     /// For each dim the least and the greatest index over all tasks, if they are known.
     range: Vec<(Option<Index>, Option<Index>)>,
     inst: String,
 }
 
+type Proof<'a> = &'a dyn Fn(&Index) -> bool;
+
+/// A coordinate that an index gives away.
+#[derive(PartialEq)]
+struct Given {
+    width: Index,
+    coordinate: Index,
+    /// What follows if the coordinate is known.
+    tells: Vec<Index>,
+    /// 0 if the rest without it is less than the width.
+    offset: Index,
+    /// What the rest and the lanes leave free of the width at least.
+    spare: Option<Index>,
+}
+
+impl Given {
+    /// Whether two stores at one place have one coordinate.
+    fn same(&self, other: &Given, proves: &dyn Fn(Index) -> bool) -> bool {
+        let more = self.offset.clone() - other.offset.clone();
+        let room = |spare: &Option<Index>, more: Index| spare.as_ref().is_some_and(|s| proves(s.clone() - more));
+        (&self.width, &self.coordinate) == (&other.width, &other.coordinate)
+            && (more.is(0) || room(&self.spare, more.clone()) && room(&other.spare, -more))
+    }
+}
+
 impl Verifier<'_> {
     /// Notes a store.
     pub(super) fn write(&mut self, buffer: u32, place: &Place, inst: String) {
-        if !self.proving || self.facts.proves(&(Index::from(1) - self.tile.tasks.1.clone())) {
+        if !self.proving || self.alone {
             return;
         }
         let last = place.index.len().saturating_sub(1);
@@ -49,33 +76,66 @@ impl Verifier<'_> {
     }
 
     /// The coordinates that an index gives away.
-    fn given(&self, e: &Index, lanes: &Index, first: Option<&Index>) -> Vec<(Index, Index)> {
+    fn given(&self, e: &Index, lanes: &Index, first: Option<&Index>) -> Vec<Given> {
         let mut rest = e.clone();
         let mut given = Vec::new();
-        while let Some((width, coordinate, left)) = self.give(&rest, lanes, first) {
-            given.push((width, coordinate));
+        while let Some((coordinate, left)) = self.give(&rest, lanes, first) {
+            given.push(coordinate);
             rest = left;
         }
         given
     }
 
-    fn give(&self, e: &Index, lanes: &Index, first: Option<&Index>) -> Option<(Index, Index, Index)> {
+    fn give(&self, e: &Index, lanes: &Index, first: Option<&Index>) -> Option<(Given, Index)> {
         let atoms: BTreeSet<&Atom> = e.terms().iter().flat_map(|term| &term.0).collect();
         atoms.into_iter().filter(|atom| self.is_coordinate(atom)).find_map(|atom| {
-            let (width, rest) = e.factor(atom);
-            if !width.vars().is_empty() || !self.facts.proves(&rest) {
-                return None;
-            }
-            let room = width.clone() - rest.clone();
-            let fits = self.facts.proves(&(room.clone() - lanes.clone()))
-                || first.is_some_and(|first| self.facts.proves(&(room.clone() - first.clone())));
-            fits.then(|| (width, Index::atom(atom.clone()), rest))
+            let (width, left) = e.factor(atom);
+            let fixed = left.terms().iter().filter(|term| Index::from_terms([(*term).clone()]).vars().is_empty());
+            let fixed = Index::from_terms(fixed.cloned());
+            let (quick, slow): (Proof, Proof) = (&|e| self.facts.nonneg(e), &|e| self.facts.proves(e));
+            [(Index::zero(), quick), (fixed, quick), (Index::zero(), slow)].into_iter().find_map(|(offset, proves)| {
+                let rest = left.clone() - offset.clone();
+                if !width.vars().is_empty() || !proves(&rest) {
+                    return None;
+                }
+                let room = width.clone() - rest;
+                let mut free = std::iter::once(lanes).chain(first).map(|lanes| room.clone() - lanes.clone());
+                let spare = self.facts.low(&free.find(|free| proves(free))?);
+                let coordinate = Index::atom(atom.clone());
+                let tells = self.tells(atom);
+                Some((Given { width: width.clone(), coordinate, tells, offset, spare }, left.clone()))
+            })
+        })
+    }
+
+    /// The coordinates that follow from one.
+    fn tells(&self, atom: &Atom) -> Vec<Index> {
+        let mut all = vec![Index::atom(atom.clone())];
+        while let Some(Atom::Var(name)) = all.last().and_then(Index::as_atom)
+            && let Some(next) = self.shares.get(name)
+        {
+            all.push(next.clone());
+        }
+        all
+    }
+
+    /// The coordinate that the variable of a loop is a share of: one with `g*c + k <= variable < g*c + g + k`.
+    pub(super) fn share(&self, low: &Index, high: &Index) -> Option<Index> {
+        let near = |end: &Index, atom: &Atom| {
+            let (grain, rest) = end.factor(atom);
+            let fixed = grain.vars().is_empty() && rest.vars().is_empty() && self.facts.nonneg(&(grain.clone() - 1));
+            fixed && ends(low).iter().any(|start| *start == end.clone() - grain.clone())
+        };
+        ends(high).iter().find_map(|end| {
+            let atoms: BTreeSet<&Atom> = end.terms().iter().flat_map(|term| &term.0).collect();
+            let found = atoms.into_iter().find(|atom| self.is_coordinate(atom) && near(end, atom));
+            found.map(|atom| Index::atom(atom.clone()))
         })
     }
 
     fn is_coordinate(&self, atom: &Atom) -> bool {
         let inner = match atom {
-            Atom::Var(name) => return *name == self.tile.tasks.0,
+            Atom::Var(name) => return *name == self.tile.tasks.0 || self.shares.contains_key(name),
             Atom::Div(pair) | Atom::Mod(pair) => pair,
             _ => return false,
         };
@@ -84,10 +144,30 @@ impl Verifier<'_> {
 
     /// The pairs of stores that may meet.
     pub(super) fn overlaps(&self) -> Vec<Warning> {
+        // Most pairs ask the same.
+        let known: RefCell<HashMap<Index, bool>> = RefCell::default();
+        let proves = |goal: Index| {
+            let answer = known.borrow().get(&goal).copied();
+            answer.unwrap_or_else(|| {
+                let answer = self.facts.proves(&goal);
+                known.borrow_mut().insert(goal, answer);
+                answer
+            })
+        };
+        let enough: RefCell<HashMap<BTreeSet<Index>, bool>> = RefCell::default();
+        let determined = |known: BTreeSet<Index>| {
+            let task = Index::var(self.tile.tasks.0.clone());
+            let answer = enough.borrow().get(&known).copied();
+            answer.unwrap_or_else(|| {
+                let answer = determined(&self.facts, &task, &known, 8);
+                enough.borrow_mut().insert(known, answer);
+                answer
+            })
+        };
         let mut warnings: Vec<Warning> = Vec::new();
         for (place, a) in self.writes.iter().enumerate() {
             for b in self.writes[place..].iter().filter(|b| a.buffer == b.buffer) {
-                if self.told_apart(a, b) || apart(&self.facts, a, b) {
+                if determined(told(a, b, &proves)) || apart(a, b, &proves) {
                     continue;
                 }
                 let other = if a.inst == b.inst { "this".to_owned() } else { format!("`{}`", b.inst) };
@@ -100,15 +180,23 @@ impl Verifier<'_> {
         }
         warnings
     }
+}
 
-    /// Whether what both give away determines the task.
-    fn told_apart(&self, a: &Write, b: &Write) -> bool {
-        let mut known = BTreeSet::new();
-        for (a, b) in a.given.iter().zip(&b.given) {
-            let common = a.iter().zip(b).take_while(|(a, b)| a == b);
-            known.extend(common.map(|(a, _)| a.1.clone()));
-        }
-        determined(&self.facts, &Index::var(self.tile.tasks.0.clone()), &known, 8)
+/// The coordinates that two stores at one place have in common.
+fn told(a: &Write, b: &Write, proves: &dyn Fn(Index) -> bool) -> BTreeSet<Index> {
+    let mut known = BTreeSet::new();
+    for (a, b) in a.given.iter().zip(&b.given) {
+        let common = a.iter().zip(b).take_while(|(a, b)| a.same(b, proves));
+        known.extend(common.flat_map(|(a, b)| a.tells.iter().filter(|tells| b.tells.contains(tells))).cloned());
+    }
+    known
+}
+
+/// The operands, if it is one, of a least end or a greatest start.
+pub(super) fn ends(end: &Index) -> Vec<Index> {
+    match end.as_atom() {
+        Some(Atom::Min(pair) | Atom::Max(pair)) => vec![pair.0.clone(), pair.1.clone()],
+        _ => vec![end.clone()],
     }
 }
 
@@ -125,9 +213,9 @@ fn determined(facts: &Facts, x: &Index, known: &BTreeSet<Index>, depth: u32) -> 
 }
 
 /// Whether the indices along one dimension never meet, whatever the tasks.
-fn apart(facts: &Facts, a: &Write, b: &Write) -> bool {
+fn apart(a: &Write, b: &Write, proves: &dyn Fn(Index) -> bool) -> bool {
     let before = |a: &Option<Index>, b: &Option<Index>| match (a, b) {
-        (Some(high), Some(low)) => facts.proves(&(low.clone() - high.clone() - 1)),
+        (Some(high), Some(low)) => proves(low.clone() - high.clone() - 1),
         _ => false,
     };
     a.range.iter().zip(&b.range).any(|(a, b)| before(&a.1, &b.0) || before(&b.1, &a.0))

@@ -39,6 +39,7 @@ use super::scopes::{MAX_EXPANDED, Scopes, decided};
 use super::{Access, InRange, Inst, LoopKind, Param, Phase, Space, Tile, Type};
 use crate::index::Atom;
 use crate::{Facts, Index, Name};
+use std::collections::HashMap;
 use std::fmt;
 
 /// Why a tile is wrong.
@@ -103,6 +104,8 @@ fn walk(tile: &Tile, facts: &Facts, proving: bool) -> Result<Vec<Warning>, Verif
         expanded: 0,
         unrolled: Vec::new(),
         writes: Vec::new(),
+        alone: false,
+        shares: HashMap::new(),
     };
     let header = verifier.header();
     header.map_err(|message| VerifyError { tile: tile.name.clone(), inst: String::new(), message })?;
@@ -137,6 +140,10 @@ struct Verifier<'a> {
     /// The iterations of unrolled loops we are in, for messages.
     unrolled: Vec<String>,
     writes: Vec<disjoint::Write>,
+    /// Whether there is one task at most.
+    alone: bool,
+    /// Variables of loops over the blocks that are a task's share, and the coordinate they follow from.
+    shares: HashMap<Name, Index>,
 }
 
 type Check<T = ()> = Result<T, String>;
@@ -159,6 +166,7 @@ impl<'a> Verifier<'a> {
         }
         let (var, tasks) = &tile.tasks;
         self.over_symbols(tasks)?;
+        self.alone = self.facts.proves(&(Index::from(1) - tasks.clone()));
         self.facts.axis(var.clone(), tasks);
         self.facts.assume(tasks.clone() - 1);
         self.declare_var(var, Index::var(var.clone()))
@@ -215,16 +223,32 @@ impl<'a> Verifier<'a> {
         if *kind == LoopKind::Unroll {
             return self.unroll(var, low, high, *step, body);
         }
-        let last = self.facts.div(&(high - low.clone() - 1), &Index::from(*step));
+        let last = self.facts.div(&(high.clone() - low.clone() - 1), &Index::from(*step));
         let outside = self.facts.clone();
-        // The body runs only if there is a last iteration.
-        self.facts.assume(last.clone());
-        self.facts.range(var.clone(), Index::zero(), last);
+        // A loop over numbers that depend on the task is not thought of as one from 0, for these are long expressions.
+        let shared = if *step == 1 && !low.vars().is_empty() { self.share(&low, &high) } else { None };
+        let value = match shared {
+            Some(coordinate) => {
+                self.shares.insert(var.clone(), coordinate);
+                let least = if self.facts.proves(&low) { Index::zero() } else { low };
+                let end = disjoint::ends(&high).into_iter().find(|end| end.vars().is_empty()).unwrap_or(high);
+                self.facts.assume(end.clone() - 1);
+                self.facts.range(var.clone(), least, end - 1);
+                Index::var(var.clone())
+            }
+            None => {
+                // The body runs only if there is a last iteration.
+                self.facts.assume(last.clone());
+                self.facts.range(var.clone(), Index::zero(), last);
+                low + Index::var(var.clone()) * *step
+            }
+        };
         self.scopes.push(None);
-        let checked = match self.declare_var(var, low + Index::var(var.clone()) * *step) {
+        let checked = match self.declare_var(var, value) {
             Ok(()) => self.body(body).map(Ok),
             wrong => Ok(wrong),
         };
+        self.shares.remove(var);
         self.scopes.pop();
         self.facts = outside;
         checked
