@@ -70,6 +70,13 @@ impl Lowering<'_> {
                 return Ok(self.splat(scalar, ty.lanes));
             }
             ExprKind::Index(_) => return self.by_lane(expr, point),
+            // 64 bits do not fit a lane; what they are converted to does.
+            ExprKind::Cast(a)
+                if point.lanes() > 1 && matches!(a.kind(), ExprKind::Index(i) if self.uniform(i, point)) =>
+            {
+                let scalar = self.eval(expr, &point.lane(0))?;
+                return Ok(self.splat(scalar, ty.lanes));
+            }
             ExprKind::Unary(f, a) => Op::Unary(*f, self.eval(a, point)?.operand),
             ExprKind::Binary(f, a, b) => {
                 let (a, b) = (self.eval(a, point)?, self.eval(b, point)?);

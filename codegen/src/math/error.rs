@@ -1,7 +1,7 @@
 //! erf.
 
 use super::builder::Builder;
-use super::exponential::exp;
+use super::exponential::exp_normal;
 use super::tables::{ERF_F32, ERF_F64, ERFC_F32, ERFC_F64};
 use mlc_ir::tile::Operand;
 
@@ -18,7 +18,7 @@ pub(super) fn erf(b: &mut Builder, x: &Operand) -> Operand {
     let q = b.polynomial(&t, far);
     let q = b.sub(q, 1.0);
     let log = b.mul(q, t);
-    let tail = exp(b, &log);
+    let tail = exp_normal(b, &log);
     let large = b.sub(1.0, tail);
     let is_small = b.lt(size, limit);
     let result = b.select(&is_small, small, large);

@@ -86,6 +86,15 @@ pub(super) fn exp(b: &mut Builder, x: &Operand) -> Operand {
     exp_tail(b, x, None)
 }
 
+/// `exp(x)` where it is neither infinite nor less than the least normal number.
+pub(super) fn exp_normal(b: &mut Builder, x: &Operand) -> Operand {
+    let form = form(b);
+    let Reduced { n, less_one } = reduce(b, &form, x, None);
+    let p = b.add(less_one, 1.0);
+    let power = power_of_two(b, &form, &n);
+    b.mul(p, power)
+}
+
 /// `exp(x + tail)` for a tail far smaller than `x`.
 pub(super) fn exp_tail(b: &mut Builder, x: &Operand, tail: Option<&Operand>) -> Operand {
     let form = form(b);

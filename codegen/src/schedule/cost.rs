@@ -133,6 +133,10 @@ fn lanes_fit(expr: &Expr, converted: bool) -> bool {
         dtype if narrow_or_32(dtype) => converted && matches!(expr.kind(), ExprKind::Load { .. }),
         _ => false,
     };
+    let same_in_all = |e: &Expr| matches!(e.kind(), ExprKind::Index(index) if index.vars().is_empty());
+    if matches!(expr.kind(), ExprKind::Cast(of) if same_in_all(of)) {
+        return own;
+    }
     let cast = matches!(expr.kind(), ExprKind::Cast(_)) && matches!(expr.dtype(), DType::F32 | DType::I32);
     let loads_bool = expr.dtype() == DType::Bool && matches!(expr.kind(), ExprKind::Load { .. });
     own && (!loads_bool || converted) && expr.operands().into_iter().all(|e| lanes_fit(e, cast))

@@ -2,7 +2,7 @@
 
 use super::allocate::{Place, Places};
 use super::code::{Arg, Base, Effect, Inst, Item, Mem, Program, Size, V};
-use super::{Refused, Result};
+use super::{Refused, Result, table};
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, OpKind, Register,
 };
@@ -165,6 +165,10 @@ impl<'a> Encoder<'a> {
             out.set_op_mask(real(self.places.of[mask.0 as usize], Size::Mask));
             out.set_zeroing_masking(zero);
         }
+        let moves = matches!(inst.args[..], [Arg::Reg(..), Arg::Reg(..)]) && copies(inst.code) && inst.mask.is_none();
+        if moves && out.op0_kind() == out.op1_kind() && out.op0_register() == out.op1_register() {
+            return Ok(());
+        }
         self.out.push(out);
         if let (Some(Arg::Reg(v, _)), Effect::Write | Effect::Modify) = (inst.args.first(), inst.effect)
             && let (Place::Slot(slot), Some(scratch)) = (self.places.of[v.0 as usize], through.get(v))
@@ -227,6 +231,11 @@ impl<'a> Encoder<'a> {
             }
         }
     }
+}
+
+/// Whether an instruction only copies a whole register.
+fn copies(code: Code) -> bool {
+    code == Code::Mov_r64_rm64 || table::MOVE.contains(&code)
 }
 
 fn reads(arg: &Arg, v: V) -> bool {

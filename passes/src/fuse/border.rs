@@ -47,7 +47,9 @@ fn bordered(work: &Work, place: Place) -> Option<Copy> {
     let ExprKind::Load { buffer: from, index } = then.kind() else { return None };
     let (from, to) = (*from, store.buffer);
     let fixed = |buffer: u32| {
-        work.inputs.contains(&buffer) || work.outputs.contains(&buffer) || work.buffers[buffer as usize].constant.is_some()
+        work.inputs.contains(&buffer)
+            || work.outputs.contains(&buffer)
+            || work.buffers[buffer as usize].constant.is_some()
     };
     if from == to || fixed(from) || fixed(to) || work.whole_writer(to) != Some(place) {
         return None;
@@ -75,7 +77,8 @@ fn bordered(work: &Work, place: Place) -> Option<Copy> {
 
 /// A kernel that touches the middle of the bordered buffer instead of the source.
 fn moved(kernel: &Kernel, copy: &Copy) -> Kernel {
-    let shift = |index: &[Index]| index.iter().zip(&copy.widths).map(|(i, width)| i.clone() + width.0.clone()).collect();
+    let shift =
+        |index: &[Index]| index.iter().zip(&copy.widths).map(|(i, width)| i.clone() + width.0.clone()).collect();
     let mut kernel = kernel.clone();
     for stage in &mut kernel.stages {
         stage.value = rewrite(&stage.value, &mut |node| match node.kind() {
