@@ -43,6 +43,12 @@ def resident(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def forget_peak() -> None:
+    """Let VmHWM begin anew."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as clear:
+        clear.write("5")
+
+
 def tensor(dtype: int, shape: list[int], data: ctypes.Array | None, size: int) -> Tensor:
     dims = (ctypes.c_int64 * max(len(shape), 1))(*shape)
     address = ctypes.cast(data, ctypes.c_void_p) if data is not None else None
@@ -60,8 +66,7 @@ def main() -> None:
     wanted = json.load(sys.stdin)
     inputs = (Tensor * len(wanted))()
     kept = []
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as clear:
-        clear.write("5")
+    forget_peak()
     before = resident("VmRSS")
     for place, one in enumerate(wanted):
         size = os.path.getsize(one["file"])
