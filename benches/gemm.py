@@ -142,7 +142,7 @@ def report(rows: list[Row]) -> str:
     heads = ["product", "threads", "mlc GF/s", *(f"{peer.name} GF/s" for peer in PEERS), "limit GF/s", "mlc / limit", "cold / hot"]
     body = [
         [
-            row.name,
+            row.name + others.mark(row.others, row.threads),
             str(row.threads),
             middle(row.ours),
             *(middle(row.theirs[peer.name]) for peer in PEERS),
@@ -152,8 +152,8 @@ def report(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    names = [f"{row.name} on {row.threads} thread(s)" for row in rows]
-    return "\n".join([tables.table(heads, body), *others.report(names, [row.others for row in rows])]) + "\n"
+    notes = others.report([(row.others, row.threads) for row in rows])
+    return "\n".join([tables.table(heads, body), *notes]) + "\n"
 
 
 def middle(rates: list[float]) -> str:

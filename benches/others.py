@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Sequence
 
-# From here on, in processors, what was measured is to be measured again.
-DISTURBED = 0.1
+# In processors; less is what any system does.
+NOTICED = 0.1
+CROWDED, SHARED = " *", " ~"
 
 
 class Watch:
@@ -31,13 +32,19 @@ def busy_of_others() -> float:
     return busy - (own.user + own.system + own.children_user + own.children_system)
 
 
-def report(names: Sequence[str], others: Sequence[float]) -> list[str]:
-    """A line about the rows that were disturbed; none if there are none."""
-    disturbed = [(used, name) for used, name in zip(others, names, strict=True) if used > DISTURBED]
-    if not disturbed:
-        return []
-    used, name = max(disturbed)
-    return [
-        f"DISTURBED: others kept more than {DISTURBED} processors busy during {len(disturbed)} of {len(names)} rows, "
-        f"most {used:.2f} ({name}); these are no measurements: " + ", ".join(name for _, name in disturbed)
-    ]
+def mark(others: float, threads: int) -> str:
+    """What is put behind the name of a row that was disturbed."""
+    if others <= NOTICED:
+        return ""
+    return CROWDED if threads + others > len(os.sched_getaffinity(0)) + NOTICED else SHARED
+
+
+def report(rows: Sequence[tuple[float, int]]) -> list[str]:
+    """What the marks of rows mean, if there are any; a row is what others used, and the threads it ran on."""
+    marks = [mark(*row) for row in rows]
+    meanings = {
+        CROWDED: "others left fewer processors than threads: no measurement, and left out of the means",
+        SHARED: "others used another processor, and so caches, memory and clock were shared",
+    }
+    found = [(sign.strip(), marks.count(sign), meaning) for sign, meaning in meanings.items() if sign in marks]
+    return [f"{sign} {count} of {len(rows)} rows: {meaning}" for sign, count, meaning in found]

@@ -99,12 +99,15 @@ def report(rows: list[Row], threads: int) -> str:
     body = []
     for row in rows:
         theirs = [row.theirs.get(peer.name) for peer in PEERS]
-        cells = [row.name, middle(row.ours), *(middle(times) if times else CANNOT for times in theirs), f"{row.ratio:.2f}"]
+        name = row.name + others.mark(row.others, threads)
+        cells = [name, middle(row.ours), *(middle(times) if times else CANNOT for times in theirs), f"{row.ratio:.2f}"]
         body.append(cells + ([f"{row.scaling:.2f}"] if scales else []))
-    lines = [tables.table(heads, body), *ratios(rows)]
-    lines += scaling(rows, threads) if scales else []
+    sound = [row for row in rows if others.mark(row.others, threads) != others.CROWDED]
+    lines = [tables.table(heads, body), f"means over {len(sound)} of {len(rows)} cases"]
+    lines += ratios(sound) if sound else []
+    lines += scaling(sound, threads) if scales and sound else []
     lines += sorted({f"{row.model}: {peer} cannot run it: {why}" for row in rows for peer, why in row.refused.items()})
-    lines += others.report([row.name for row in rows], [row.others for row in rows])
+    lines += others.report([(row.others, row.threads) for row in rows])
     return "\n".join(lines) + "\n"
 
 

@@ -108,7 +108,7 @@ def report(starts: list[Start]) -> str:
     heads = ["model", "load ms", "first ms", "onnxruntime ms", "sooner", "adds", "peak", "over", "peak, theirs"]
     body = [
         [
-            start.model,
+            start.model + others.mark(start.others, 1),
             f"{middle(start.ours, 'load_ms'):.2f}",
             f"{middle(start.ours, 'first_ms'):.2f}",
             f"{statistics.median(until_first(one) for one in start.theirs):.1f}",
@@ -123,7 +123,7 @@ def report(starts: list[Start]) -> str:
     least = min(starts, key=lambda start: start.sooner)
     enough = sum(start.sooner >= WANTED_SOONER for start in starts)
     most = max(starts, key=lambda start: start.over_bytes)
-    disturbed = others.report([start.model for start in starts], [start.others for start in starts])
+    disturbed = others.report([(start.others, 1) for start in starts])
     return (
         f"{text}\n{tables.table(heads, body)}\n"
         f"sooner: geometric mean {tables.mean([start.sooner for start in starts]):.1f}, least {least.sooner:.1f} "
