@@ -4,8 +4,8 @@ columns, for each number of threads
     mlc, onnxruntime, openvino    GF/s of one f32 product with constant weights that is run again and again
     limit                         GF/s of the best block of microkernel.c, times the threads
     mlc / limit                   the median over the rounds
-    cold / hot                    mlc's time of a chain of products with as many weights as the caches cannot hold, divided by
-                                  that of an equally long chain of products with the same weights; 1 is best
+    cold / hot                    mlc's time of a chain of products by more weights than the caches hold, divided by that
+                                  of an equally long chain of products by the same weights; 1 is best
 """
 
 import math
@@ -63,13 +63,15 @@ class Row:
 def product(path: Path, size: int, weights: int, length: int) -> Path:
     """Write a model of a chain of products of f32[size, size] by so many weights in turn."""
     random = numpy.random.default_rng(0)
+    # Products by such weights neither grow nor shrink.
+    scale = numpy.float32(1 / math.sqrt(size))
     constants = [
-        # Products by such weights neither grow nor shrink.
-        numpy_helper.from_array(random.standard_normal((size, size), numpy.float32) / numpy.float32(math.sqrt(size)), f"w{i}")
+        numpy_helper.from_array(random.standard_normal((size, size), numpy.float32) * scale, f"w{i}")
         for i in range(weights)
     ]
     names = ["x", *(f"y{i}" for i in range(1, length)), "y"]
-    nodes = [helper.make_node("MatMul", [names[i], f"w{i % weights}"], [names[i + 1]]) for i in range(length)]
+    steps = enumerate(zip(names, names[1:]))
+    nodes = [helper.make_node("MatMul", [given, f"w{i % weights}"], [made]) for i, (given, made) in steps]
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size, size]) for name in "xy"]
     graph = helper.make_graph(nodes, "product", ends[:1], ends[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
@@ -139,7 +141,8 @@ def rate(size: int, milliseconds: float) -> float:
 
 
 def report(rows: list[Row]) -> str:
-    heads = ["product", "threads", "mlc GF/s", *(f"{peer.name} GF/s" for peer in PEERS), "limit GF/s", "mlc / limit", "cold / hot"]
+    heads = ["product", "threads", "mlc GF/s", *(f"{peer.name} GF/s" for peer in PEERS)]
+    heads += ["limit GF/s", "mlc / limit", "cold / hot"]
     body = [
         [
             row.name + others.mark(row.others, row.threads),

@@ -1,6 +1,8 @@
 """How busy other processes kept the processors while something was measured.
 
-A neighbour on the second processor makes two threads look like one, for everybody; ratios do not cancel that.
+A neighbour on the second processor makes two threads look like one, for everybody; ratios do not cancel that.  What a
+virtual machine's host does is seen only as far as it reports stolen time: a row without a mark may still be disturbed, and
+its rounds (--json) then differ.
 """
 
 import os

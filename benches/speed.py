@@ -66,13 +66,16 @@ def measure(
 ) -> list[Row]:
     """Run all cases of a model in turns.  A peer is opened once, for OpenVINO once a case, and closed at the end."""
     opened = {peer.name: peer.open(workload.path, threads) for peer in PEERS}
-    return [measure_case(compiler, workload.name, artifact, case, threads, rounds, seconds, opened) for case in workload.cases]
+    rows = [Row(workload.name, case.name, threads) for case in workload.cases]
+    for row, case in zip(rows, workload.cases, strict=True):
+        measure_case(row, compiler, artifact, case, opened, rounds, seconds)
+    return rows
 
 
 def measure_case(
-    compiler: Compiler, model: str, artifact: Artifact, case: Path, threads: int, rounds: int, seconds: float, opened: dict
-) -> Row:
-    row, inputs, runs = Row(model, case.name, threads), arrays(case), {}
+    row: Row, compiler: Compiler, artifact: Artifact, case: Path, opened: dict, rounds: int, seconds: float
+) -> None:
+    inputs, runs, threads = arrays(case), {}, row.threads
     for peer, bind in opened.items():
         try:
             runs[peer] = bind(inputs)
@@ -87,7 +90,6 @@ def measure_case(
         for peer, run in runs.items():
             row.theirs[peer].append(median(run, seconds))
     row.others = watch.processors()
-    return row
 
 
 def report(rows: list[Row], threads: int) -> str:
@@ -100,7 +102,8 @@ def report(rows: list[Row], threads: int) -> str:
     for row in rows:
         theirs = [row.theirs.get(peer.name) for peer in PEERS]
         name = row.name + others.mark(row.others, threads)
-        cells = [name, middle(row.ours), *(middle(times) if times else CANNOT for times in theirs), f"{row.ratio:.2f}"]
+        cells = [name, middle(row.ours), *(middle(times) if times else CANNOT for times in theirs)]
+        cells.append(f"{row.ratio:.2f}")
         body.append(cells + ([f"{row.scaling:.2f}"] if scales else []))
     sound = [row for row in rows if others.mark(row.others, threads) != others.CROWDED]
     lines = [tables.table(heads, body), f"means over {len(sound)} of {len(rows)} cases"]
@@ -117,15 +120,14 @@ def middle(times: list[float]) -> str:
 
 def ratios(rows: list[Row]) -> list[str]:
     worst = max(rows, key=lambda row: row.ratio)
-    lines = [
-        f"mlc / faster: geometric mean {tables.mean([row.ratio for row in rows]):.2f}, worst {worst.ratio:.2f} ({worst.name})"
-    ]
+    mean = tables.mean([row.ratio for row in rows])
+    lines = [f"mlc / faster: geometric mean {mean:.2f}, worst {worst.ratio:.2f} ({worst.name})"]
     for peer in PEERS:
         found = [row for row in rows if peer.name in row.theirs]
         if found:
             worst = max(found, key=lambda row: row.against(peer.name))
-            mean = tables.mean([row.against(peer.name) for row in found])
-            lines.append(f"mlc / {peer.name}: geometric mean {mean:.2f}, worst {worst.against(peer.name):.2f} ({worst.name})")
+            mean, most = tables.mean([row.against(peer.name) for row in found]), worst.against(peer.name)
+            lines.append(f"mlc / {peer.name}: geometric mean {mean:.2f}, worst {most:.2f} ({worst.name})")
     return lines
 
 
