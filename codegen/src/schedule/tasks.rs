@@ -18,13 +18,14 @@ pub(super) fn parallel(judge: &Judge, order: &[Name], width: &dyn Fn(&Name) -> f
     let mut steps = Vec::new();
     let (mut task, mut certain) = (cost, 1.0);
     for axis in order {
-        if task < 2.0 * LEAST || certain >= ENOUGH {
-            break;
-        }
         let blocks = (judge.points(axis) / width(axis)).ceil();
         let known = judge.kernel.extent(axis).and_then(Index::as_const).is_some();
         if known && blocks <= 1.0 {
             continue;
+        }
+        // Of an unknown extent there may be enough even of what is cheap.
+        if certain >= ENOUGH || known && task < 2.0 * LEAST {
+            break;
         }
         let worth = (LEAST * blocks / task).ceil();
         let mut grain = worth.max(1.0);
@@ -35,6 +36,9 @@ pub(super) fn parallel(judge: &Judge, order: &[Name], width: &dyn Fn(&Name) -> f
         }
         task *= grain / blocks;
         steps.push(Step::Parallel(axis.clone(), grain as u32));
+        if worth > 1.0 {
+            break;
+        }
     }
     steps
 }
