@@ -25,6 +25,7 @@ mod rewrite;
 mod rows;
 mod same;
 mod simplify;
+mod transpose;
 mod work;
 
 pub use report::{Fused, Report, Rule};
@@ -46,6 +47,7 @@ pub const PIPELINE: &[Pass] = &[
     ("inline", |program, report| within(program, report, inline_only)),
     ("halo", |program, report| within(program, report, halo::pad)),
     ("fuse", |program, report| within(program, report, fuse_all)),
+    ("transpose", |program, report| within(program, report, transpose::turn)),
     ("border", |program, report| within(program, report, border::in_place)),
     ("finish", |program, _| finish::finish(program)),
 ];

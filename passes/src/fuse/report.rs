@@ -18,6 +18,8 @@ pub enum Rule {
     Same,
     /// A copy with a border lets windows be read without tests.
     Halo,
+    /// A copy of an operand that lies across.
+    Transpose,
 }
 
 /// Two kernels that became one.
