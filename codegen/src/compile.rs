@@ -8,10 +8,9 @@ use crate::clif;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
 use crate::driver::{Entries, Functions, define_entries, describe, input_symbols};
-use crate::kernels::{Scheduled, machine, schedule_program};
+use crate::kernels::{Scheduled, machine, own_isa, schedule_program};
 use crate::linear::linearize;
 use crate::lower::Lowered;
-use crate::x86;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -20,7 +19,6 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mlc_ir::program::{Program, Step};
-use mlc_ir::target::Target;
 use mlc_ir::{Error, Result};
 use target_lexicon::Triple;
 
@@ -187,8 +185,8 @@ const SETTINGS: &[(&str, &str)] = &[
 /// The features of the options that make a difference: an artifact asks its processor for these alone.
 fn used(options: &Options) -> Vec<&'static str> {
     let mut used: Vec<&str> = told(options).map(|row| row.0).collect();
-    if machine(&options.triple, &options.features) == Target::avx512() {
-        used.extend(x86::FEATURES);
+    if let Some(isa) = own_isa(&options.triple, &options.features) {
+        used.extend(isa.features().iter().filter(|feature| !SETTINGS.iter().any(|row| row.0 == **feature)));
     }
     used
 }

@@ -9,13 +9,13 @@ use crate::layout::{Layout, assign};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
 use crate::schedule::{Plan, choose};
-use crate::x86;
+use crate::x86::{self, Isa};
 use mlc_ir::Result;
 use mlc_ir::program::{Kernel, Program, Step};
 use mlc_ir::target::Target;
 use std::collections::HashMap;
 use std::fmt::Write;
-use target_lexicon::{CallingConvention, Triple};
+use target_lexicon::{Architecture, CallingConvention, Triple};
 
 /// A kernel's tile, and its machine code if an emitter of the target's own took it.
 #[derive(Clone, Debug)]
@@ -33,13 +33,18 @@ const CRANELIFT: Target = Target::x86_64();
 
 /// What schedules ask of a processor with some features.
 pub fn machine(triple: &Triple, features: &[String]) -> Target {
+    match triple.architecture {
+        Architecture::Aarch64(_) => Target::aarch64(),
+        _ => own_isa(triple, features).map_or(Target::x86_64(), Isa::target),
+    }
+}
+
+/// The instructions of the emitter for a processor with some features, if there is one.
+pub(crate) fn own_isa(triple: &Triple, features: &[String]) -> Option<Isa> {
     let has = |feature: &&str| features.iter().any(|f| f == feature);
     let calls = triple.default_calling_convention() == Ok(CallingConvention::SystemV);
-    match triple.architecture {
-        target_lexicon::Architecture::Aarch64(_) => Target::aarch64(),
-        _ if calls && x86::FEATURES.iter().all(has) => Target::avx512(),
-        _ => Target::x86_64(),
-    }
+    let x86 = triple.architecture == Architecture::X86_64;
+    Isa::ALL.into_iter().find(|isa| calls && x86 && isa.features().iter().all(has))
 }
 
 /// The tiles of a program for a target, and how its buffers lie.
@@ -89,15 +94,15 @@ type Code = std::result::Result<Vec<u8>, String>;
 
 fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Lowered, Code)> {
     let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
-    if target.vector_bytes <= CRANELIFT.vector_bytes {
+    let Some(isa) = Isa::ALL.into_iter().find(|isa| isa.target() == *target) else {
         return Ok((lowered_for(target)?, Err("this processor has no emitter of its own".into())));
-    }
+    };
     let mut refused = String::new();
     // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
     for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
         let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
         let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-        match x86::emit(&tile) {
+        match x86::emit(&tile, isa) {
             Ok(code) => return Ok((lowered, Ok(code))),
             Err(why) => refused = why.to_string(),
         }

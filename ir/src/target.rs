@@ -35,6 +35,11 @@ impl Target {
         Target { vector_bytes: 64, vector_regs: 32, adds_in_place: true, l2_bytes: 1 << 20, ..Target::x86_64() }
     }
 
+    /// 256-bit vectors in 16 registers: x86-64 with AVX2 and FMA.
+    pub fn avx2() -> Target {
+        Target { vector_bytes: 32, adds_in_place: true, ..Target::x86_64() }
+    }
+
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
     pub fn aarch64() -> Target {
         Target { vector_regs: 32, lane_fma: true, adds_in_place: true, ..Target::x86_64() }

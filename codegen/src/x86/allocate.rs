@@ -10,7 +10,7 @@
 //! Invariant: what lies on the stack or is read again is so for all its life.
 
 use super::code::{Arg, Base, Class, Effect, Inst, Item, Mem, Program, V};
-use super::{Result, refuse, table};
+use super::{Isa, Result, refuse, table};
 use std::collections::HashMap;
 
 /// Where a virtual register lies.
@@ -45,9 +45,9 @@ struct Interval {
     weight: f64,
 }
 
-pub fn allocate(code: &Program) -> Result<Places> {
+pub fn allocate(code: &Program, isa: Isa) -> Result<Places> {
     let mut places = Places { of: vec![Place::Nowhere; code.classes.len()], slots: 0 };
-    let vector: Vec<u8> = (0..32).collect();
+    let vector: Vec<u8> = (0..isa.vector_registers()).collect();
     // Vectors first: what is read again keeps the registers of its address alive.
     for (class, registers) in [(Class::Vector, &vector[..]), (Class::General, &GENERAL[..]), (Class::Mask, &MASKS[..])]
     {
@@ -98,13 +98,14 @@ impl Inst {
     /// Where a plain load, or one that fills all lanes, reads.
     fn loads(&self) -> Option<Mem> {
         let (Some(Arg::Mem(mem)), None) = (self.args.get(1), self.mask) else { return None };
-        let broadcast = table::BROADCAST.contains(&self.code);
-        (broadcast || table::LOAD.contains(&self.code)).then_some(Mem { broadcast, ..*mem })
+        let broadcast = table::BROADCAST.evex.contains(&self.code);
+        (broadcast || table::LOAD.contains(self.code)).then_some(Mem { broadcast, ..*mem })
     }
 
     /// The operand that may be in memory instead of a register.
     fn operand_from_memory(&self) -> Option<usize> {
-        let last = self.args.iter().rposition(|arg| matches!(arg, Arg::Reg(..)))?;
+        // A fourth register, that of bools, may not.
+        let last = self.args.iter().take(3).rposition(|arg| matches!(arg, Arg::Reg(..)))?;
         let none_yet = !self.args.iter().any(|arg| matches!(arg, Arg::Mem(_)));
         (none_yet && last > 0 && table::takes_memory(self.code)).then_some(last)
     }

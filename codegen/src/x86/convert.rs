@@ -1,8 +1,8 @@
 //! Conversions between types, and the same bits as another type.
 
-use super::code::{Arg, Class, Effect, Mem, Size, V};
+use super::code::{Arg, Class, Effect, Size, V};
 use super::select::{Selector, class, r64};
-use super::table::{self, at};
+use super::table;
 use super::{Result, refuse};
 use iced_x86::Code;
 use mlc_ir::DType;
@@ -22,7 +22,7 @@ impl Selector<'_> {
                 let v = self.vector();
                 self.load_zero(v);
                 let x = Arg::Reg(v, Size::Xmm);
-                self.code.inst(Code::EVEX_Vcvtsi2ss_xmm_xmm_rm64_er, Effect::Write, &[x, x, r64(a)]);
+                self.inst_of(&table::FLOAT_OF_GENERAL, Size::Xmm, Effect::Write, &[x, x, r64(a)]);
                 Ok(v)
             }
             (Class::General, Class::Mask) => {
@@ -34,25 +34,20 @@ impl Selector<'_> {
                 Ok(self.int_of_mask(a))
             }
             (Class::Mask, Class::Vector) => {
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 let mask = self.reg(a, from)?;
                 let one = self.arg(&one(ty.dtype), ty)?;
                 let Arg::Mem(one) = one else { return refuse("no constant") };
-                let v = self.vector();
-                let args = [Arg::Reg(v, size), Arg::Mem(Mem { broadcast: false, ..one })];
-                self.code.masked(at(&table::BROADCAST, size), &args, mask, true);
-                Ok(v)
+                Ok(self.constant_where(size, mask, one))
             }
             (Class::Vector, Class::Mask) => {
-                let size = table::size(from)?;
+                let size = self.size(from)?;
                 let a = Arg::Reg(self.reg(a, from)?, size);
                 if from.dtype == DType::F32 {
                     let zero = self.bits(0);
-                    return Ok(self.test(&table::COMPARE_FLOAT, 4, size, a, zero));
+                    return Ok(self.compare_floats(4, size, a, zero));
                 }
-                let mask = self.mask();
-                self.code.inst(at(&table::TEST, size), Effect::Write, &[Arg::Reg(mask, Size::Mask), a, a]);
-                Ok(mask)
+                Ok(self.not_zero(size, a))
             }
             _ => refuse(format!("conversion of {from} to {ty}")),
         }
@@ -60,11 +55,11 @@ impl Selector<'_> {
 
     fn load_zero(&mut self, v: V) {
         let x = Arg::Reg(v, Size::Xmm);
-        self.code.inst(at(&table::XOR, Size::Xmm), Effect::Write, &[x, x, x]);
+        self.inst_of(&table::XOR, Size::Xmm, Effect::Write, &[x, x, x]);
     }
 
     fn convert_lanes(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         match (from.dtype, ty.dtype) {
             (DType::I32, DType::F32) => {
                 let a = self.arg(a, from)?;
@@ -75,10 +70,10 @@ impl Selector<'_> {
                 let v = Arg::Reg(self.make(&table::INT_OF_FLOAT, size, &[a]), size);
                 // What is too large became the lowest int, and so did NaN.
                 let limit = self.bits(2f32.powi(31).to_bits());
-                let large = self.test(&table::COMPARE_FLOAT, 0x1d, size, a, limit);
+                let large = self.compare_floats(0x1d, size, a, limit);
                 let most = self.bits(i32::MAX as u32);
                 let v = Arg::Reg(self.choose(size, large, most, v), size);
-                let nan = self.test(&table::COMPARE_FLOAT, 3, size, a, a);
+                let nan = self.compare_floats(3, size, a, a);
                 let zero = self.bits(0);
                 Ok(self.choose(size, nan, zero, v))
             }
@@ -96,21 +91,21 @@ impl Selector<'_> {
         let a = self.reg(a, from)?;
         match (class(from), class(ty)) {
             (Class::Vector, Class::Vector) => {
-                table::size(from)?;
-                table::size(ty)?;
+                self.size(from)?;
+                self.size(ty)?;
                 Ok(a)
             }
             (Class::General, Class::General) => self.extend(ty.dtype, a),
             (Class::Vector, Class::General) if from.dtype == DType::F32 => {
                 let v = self.general();
                 let args = [Arg::Reg(v, Size::R32), Arg::Reg(a, Size::Xmm)];
-                self.code.inst(Code::EVEX_Vmovd_rm32_xmm, Effect::Write, &args);
+                self.inst_of(&table::MOVE_TO_GENERAL, Size::Xmm, Effect::Write, &args);
                 self.extend(ty.dtype, v)
             }
             (Class::General, Class::Vector) if ty.dtype == DType::F32 => {
                 let v = self.vector();
                 let args = [Arg::Reg(v, Size::Xmm), Arg::Reg(a, Size::R32)];
-                self.code.inst(Code::EVEX_Vmovd_xmm_rm32, Effect::Write, &args);
+                self.inst_of(&table::MOVE_FROM_GENERAL, Size::Xmm, Effect::Write, &args);
                 Ok(v)
             }
             _ => refuse(format!("the bits of {from} as {ty}")),

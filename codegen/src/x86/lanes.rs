@@ -3,8 +3,7 @@
 use super::code::{Arg, Class, Effect, Size, V};
 use super::select::{Selector, class};
 use super::table;
-use super::{Refused, Result, refuse};
-use iced_x86::Code;
+use super::{Isa, Refused, Result, refuse};
 use mlc_ir::DType;
 use mlc_ir::tile::{Binary, Monoid, Op, Operand, Type};
 
@@ -16,7 +15,7 @@ impl Selector<'_> {
                 self.splat(ty, one)
             }
             Op::Iota => {
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 let bytes: Vec<u8> = (0..u32::from(ty.lanes)).flat_map(u32::to_le_bytes).collect();
                 let numbers = self.code.constant(&bytes, false);
                 Ok(self.make(&table::LOAD, size, &[numbers]))
@@ -51,36 +50,35 @@ impl Selector<'_> {
         match class(Type { lanes: 1, ..ty }) {
             _ if ty.lanes == 1 => Ok(one),
             Class::Vector => {
-                let size = table::size(ty)?;
-                Ok(self.make(&table::BROADCAST, size, &[Arg::Reg(one, Size::Xmm)]))
+                let size = self.size(ty)?;
+                Ok(self.make(&table::SPLAT, size, &[Arg::Reg(one, Size::Xmm)]))
             }
             Class::General => {
-                let size = table::size(ty)?;
-                Ok(self.make(&table::BROADCAST_GENERAL, size, &[Arg::Reg(one, Size::R32)]))
+                let size = self.size(ty)?;
+                let one = Arg::Reg(one, Size::R32);
+                if self.isa == Isa::Avx512 {
+                    return Ok(self.make(&table::BROADCAST_GENERAL, size, &[one]));
+                }
+                let first = self.make(&table::MOVE_FROM_GENERAL, Size::Xmm, &[one]);
+                Ok(self.make(&table::SPLAT, size, &[Arg::Reg(first, Size::Xmm)]))
             }
             Class::Mask => {
-                // 0 - 1 has every bit.
-                let int = self.int_of_mask(one);
-                self.code.inst(Code::Neg_rm64, Effect::Modify, &[Arg::Reg(int, Size::R64)]);
-                Ok(self.mask_of(int))
+                self.size(Type { dtype: DType::I32, ..ty })?;
+                Ok(self.splat_mask(one))
             }
         }
     }
 
     /// Lane `n` as the first of a register.
-    fn shifted(&mut self, vector: V, n: u16) -> V {
+    fn shifted(&mut self, vector: V, size: Size, n: u16) -> V {
         let mut v = vector;
         if n >= 4 {
-            let part = self.vector();
-            let args = [Arg::Reg(part, Size::Xmm), Arg::Reg(v, Size::Zmm), Arg::Imm8((n / 4) as u8)];
-            self.code.inst(Code::EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8, Effect::Write, &args);
-            v = part;
+            v = self.vector();
+            let args = [Arg::Reg(v, Size::Xmm), Arg::Reg(vector, size), Arg::Imm8((n / 4) as u8)];
+            self.inst_of(&table::EXTRACT_QUARTER, size, Effect::Write, &args);
         }
         if !n.is_multiple_of(4) {
-            let first = self.vector();
-            let args = [Arg::Reg(first, Size::Xmm), Arg::Reg(v, Size::Xmm), Arg::Imm8((n % 4) as u8)];
-            self.code.inst(Code::EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8, Effect::Write, &args);
-            v = first;
+            v = self.make(&table::PERMUTE, Size::Xmm, &[Arg::Reg(v, Size::Xmm), Arg::Imm8((n % 4) as u8)]);
         }
         v
     }
@@ -89,8 +87,8 @@ impl Selector<'_> {
         if class(of) == Class::Mask {
             return refuse("a lane of bools");
         }
-        table::size(of)?;
-        let v = self.shifted(vector, n);
+        let size = self.size(of)?;
+        let v = self.shifted(vector, size, n);
         self.scalar_of(of.dtype, v)
     }
 
@@ -101,12 +99,12 @@ impl Selector<'_> {
         }
         let int = self.general();
         let args = [Arg::Reg(int, Size::R32), Arg::Reg(v, Size::Xmm)];
-        self.code.inst(Code::EVEX_Vmovd_rm32_xmm, Effect::Write, &args);
+        self.inst_of(&table::MOVE_TO_GENERAL, Size::Xmm, Effect::Write, &args);
         self.extend(dtype, int)
     }
 
     fn pack(&mut self, ty: Type, lanes: &[Operand]) -> Result<V> {
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         if ty.dtype != DType::F32 || lanes.len() != usize::from(ty.lanes) {
             return refuse(format!("a vector of {ty} from single lanes"));
         }
@@ -116,29 +114,16 @@ impl Selector<'_> {
             let mut v = self.reg(&four[0], scalar)?;
             for (n, one) in four.iter().enumerate().skip(1) {
                 let one = self.reg(one, scalar)?;
-                let next = self.vector();
-                let args = [
-                    Arg::Reg(next, Size::Xmm),
-                    Arg::Reg(v, Size::Xmm),
-                    Arg::Reg(one, Size::Xmm),
-                    Arg::Imm8(16 * n as u8),
-                ];
-                self.code.inst(Code::EVEX_Vinsertps_xmm_xmm_xmmm32_imm8, Effect::Write, &args);
-                v = next;
+                let args = [Arg::Reg(v, Size::Xmm), Arg::Reg(one, Size::Xmm), Arg::Imm8(16 * n as u8)];
+                v = self.make(&table::INSERT_LANE, Size::Xmm, &args);
             }
             quarters.push(v);
         }
         let mut quarters = quarters.into_iter();
         let mut v = quarters.next().ok_or_else(|| Refused("no lanes".into()))?;
         for (n, quarter) in quarters.enumerate() {
-            let next = self.vector();
-            let code = match size {
-                Size::Ymm => Code::EVEX_Vinsertf32x4_ymm_k1z_ymm_xmmm128_imm8,
-                _ => Code::EVEX_Vinsertf32x4_zmm_k1z_zmm_xmmm128_imm8,
-            };
-            let args = [Arg::Reg(next, size), Arg::Reg(v, size), Arg::Reg(quarter, Size::Xmm), Arg::Imm8(n as u8 + 1)];
-            self.code.inst(code, Effect::Write, &args);
-            v = next;
+            let args = [Arg::Reg(v, size), Arg::Reg(quarter, Size::Xmm), Arg::Imm8(n as u8 + 1)];
+            v = self.make(&table::INSERT_QUARTER, size, &args);
         }
         Ok(v)
     }
@@ -148,7 +133,7 @@ impl Selector<'_> {
         if class(of) == Class::Mask {
             return refuse("a fold of bools");
         }
-        table::size(of)?;
+        self.size(of)?;
         let (mut v, mut lanes) = (vector, of.lanes);
         while lanes > 1 {
             lanes /= 2;
@@ -165,13 +150,13 @@ impl Selector<'_> {
     /// The lanes from `n` on, at the beginning of a register.
     fn upper(&mut self, v: V, n: u16) -> V {
         let upper = self.vector();
-        let (code, to, from, which) = match n {
-            8 => (Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, Size::Ymm, Size::Zmm, 1),
-            4 => (Code::EVEX_Vextractf32x4_xmmm128_k1z_ymm_imm8, Size::Xmm, Size::Ymm, 1),
-            2 => (Code::EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8, Size::Xmm, Size::Xmm, 0b1110),
-            _ => (Code::EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8, Size::Xmm, Size::Xmm, 1),
+        let (codes, to, from, which) = match n {
+            8 => (&table::EXTRACT_HALF, Size::Ymm, Size::Zmm, 1),
+            4 => (&table::EXTRACT_HALF, Size::Xmm, Size::Ymm, 1),
+            2 => (&table::PERMUTE, Size::Xmm, Size::Xmm, 0b1110),
+            _ => (&table::PERMUTE, Size::Xmm, Size::Xmm, 1),
         };
-        self.code.inst(code, Effect::Write, &[Arg::Reg(upper, to), Arg::Reg(v, from), Arg::Imm8(which)]);
+        self.inst_of(codes, from, Effect::Write, &[Arg::Reg(upper, to), Arg::Reg(v, from), Arg::Imm8(which)]);
         upper
     }
 
@@ -190,7 +175,7 @@ impl Selector<'_> {
             return Ok(best);
         }
         // `a > b ? a : b` is b if either is NaN, so only a NaN in a is lost.
-        let nan = self.test(&table::COMPARE_FLOAT, 3, size, a, a);
+        let nan = self.compare_floats(3, size, a, a);
         Ok(self.choose(size, nan, a, Arg::Reg(best, size)))
     }
 }

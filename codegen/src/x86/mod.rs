@@ -1,4 +1,4 @@
-//! Tiles as machine code for x86-64 with AVX-512: what Cranelift's 128-bit vectors leave undone.
+//! Tiles as machine code for x86-64 with AVX-512 or AVX2: what Cranelift's 128-bit vectors leave undone.
 //!
 //! In: a linear [`Tile`].  Out: the bytes of a leaf function with the signature of every kernel, its constants behind
 //! it. It refers to nothing outside.
@@ -20,15 +20,48 @@ mod convert;
 mod encode;
 mod index;
 mod lanes;
+mod masks;
 mod ops;
 mod scalar;
 mod select;
 mod table;
 
+use mlc_ir::target::Target;
 use mlc_ir::tile::Tile;
 
-/// Processor features that all code of this emitter may use.
-pub const FEATURES: [&str; 4] = ["avx512f", "avx512bw", "avx512dq", "avx512vl"];
+/// The instructions that code may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isa {
+    /// 512-bit vectors in 32 registers, and masks.
+    Avx512,
+    /// 256-bit vectors in 16 registers.
+    Avx2,
+}
+
+impl Isa {
+    /// All there are, the best first.
+    pub const ALL: [Isa; 2] = [Isa::Avx512, Isa::Avx2];
+
+    /// Processor features that all code may use.
+    pub fn features(self) -> &'static [&'static str] {
+        match self {
+            Isa::Avx512 => &["avx512f", "avx512bw", "avx512dq", "avx512vl"],
+            Isa::Avx2 => &["avx", "avx2", "fma"],
+        }
+    }
+
+    /// What schedules ask of a processor with these instructions.
+    pub fn target(self) -> Target {
+        match self {
+            Isa::Avx512 => Target::avx512(),
+            Isa::Avx2 => Target::avx2(),
+        }
+    }
+
+    fn vector_registers(self) -> u8 {
+        self.target().vector_regs as u8
+    }
+}
 
 /// Why a tile is left to another emitter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +83,9 @@ fn refuse<T>(why: impl Into<String>) -> Result<T> {
 ///
 /// # Errors
 /// If the tile holds something that is not covered, or needs more vector registers than there are.
-pub fn emit(tile: &Tile) -> Result<Vec<u8>> {
-    let code = select::select(tile)?;
-    let places = allocate::allocate(&code)?;
+pub fn emit(tile: &Tile, isa: Isa) -> Result<Vec<u8>> {
+    let code = select::select(tile, isa)?;
+    let places = allocate::allocate(&code, isa)?;
     encode::encode(&code, &places)
 }
 

@@ -2,8 +2,8 @@
 
 use super::code::{Arg, Class, Effect, Mem, Size, V};
 use super::select::{Selector, class};
-use super::table::{self, Codes, at};
-use super::{Result, refuse};
+use super::table::{self, Codes};
+use super::{Isa, Result, refuse};
 use iced_x86::Code;
 use mlc_ir::DType;
 use mlc_ir::tile::{Access, Binary, Compare, Op, Operand, Space, Type, Unary};
@@ -51,8 +51,21 @@ impl Selector<'_> {
     pub fn make(&mut self, codes: &Codes, size: Size, operands: &[Arg]) -> V {
         let v = self.vector();
         let args: Vec<Arg> = std::iter::once(Arg::Reg(v, size)).chain(operands.iter().copied()).collect();
-        self.code.inst(at(codes, size), Effect::Write, &args);
+        self.inst_of(codes, size, Effect::Write, &args);
         v
+    }
+
+    /// An instruction with the encoding that the processor has of it.
+    pub fn inst_of(&mut self, codes: &Codes, size: Size, effect: Effect, args: &[Arg]) {
+        self.code.inst(codes.at(self.isa, size), effect, args);
+    }
+
+    /// The size of a type of lanes, if the processor has it.
+    pub fn size(&self, ty: Type) -> Result<Size> {
+        match table::size(ty)? {
+            Size::Zmm if self.isa == Isa::Avx2 => refuse(format!("a value of type {ty}")),
+            size => Ok(size),
+        }
     }
 
     /// The register of an operand of a type.
@@ -63,7 +76,7 @@ impl Selector<'_> {
                 if have == ty { Ok(v) } else { refuse(format!("{operand} is no {ty}")) }
             }
             (_, Class::Vector) => {
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 let constant = self.arg(operand, ty)?;
                 let v = self.vector();
                 self.load_constant(v, size, constant);
@@ -75,20 +88,14 @@ impl Selector<'_> {
                 self.number(v, *n);
                 Ok(v)
             }
-            (Operand::Int(n), Class::Mask) => {
-                let v = self.mask();
-                let code = if *n == 0 { Code::VEX_Kxorw_kr_kr_kr } else { Code::VEX_Kxnorw_kr_kr_kr };
-                let k = Arg::Reg(v, Size::Mask);
-                self.code.inst(code, Effect::Write, &[k, k, k]);
-                Ok(v)
-            }
+            (Operand::Int(n), Class::Mask) => Ok(self.constant_mask(*n != 0)),
             (Operand::Float(_), _) => refuse("a float where an int should be"),
         }
     }
 
     /// An operand of lanes: a register, or a constant in memory.
     pub fn arg(&mut self, operand: &Operand, ty: Type) -> Result<Arg> {
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         let bits = match (operand, ty.dtype) {
             (Operand::Ref(_), _) => return Ok(Arg::Reg(self.reg(operand, ty)?, size)),
             (Operand::Float(x), DType::F32) => (*x as f32).to_bits(),
@@ -100,20 +107,24 @@ impl Selector<'_> {
 
     /// A constant in all lanes.
     pub fn bits(&mut self, bits: u32) -> Arg {
-        self.code.constant(&bits.to_le_bytes(), true)
+        match self.isa {
+            Isa::Avx512 => self.code.constant(&bits.to_le_bytes(), true),
+            Isa::Avx2 => self.code.constant(&bits.to_le_bytes().repeat(8), false),
+        }
     }
 
     /// Puts a constant into all lanes of a register.
     pub fn load_constant(&mut self, to: V, size: Size, constant: Arg) {
         let Arg::Mem(mem) = constant else { return };
         let zero = self.code.pool.get(mem.offset as usize..mem.offset as usize + 4) == Some(&[0; 4]);
-        if zero && mem.broadcast {
+        if zero {
             let x = Arg::Reg(to, Size::Xmm);
-            self.code.inst(at(&table::XOR, Size::Xmm), Effect::Write, &[x, x, x]);
+            self.inst_of(&table::XOR, Size::Xmm, Effect::Write, &[x, x, x]);
             return;
         }
+        let codes = if mem.broadcast { &table::BROADCAST } else { &table::LOAD };
         let from = Arg::Mem(Mem { broadcast: false, ..mem });
-        self.code.inst(at(&table::BROADCAST, size), Effect::Write, &[Arg::Reg(to, size), from]);
+        self.inst_of(codes, size, Effect::Write, &[Arg::Reg(to, size), from]);
     }
 
     /// Notes a value that stays in memory as long as the tile runs.
@@ -133,27 +144,24 @@ impl Selector<'_> {
                 Ok(self.mask_of(v))
             }
             (Class::Mask, _) => {
-                let size = table::size(Type { dtype: DType::I32, ..ty })?;
+                let size = self.size(Type { dtype: DType::I32, ..ty })?;
                 let wide = Arg::Reg(self.make(&table::WIDEN_BYTES, size, &[Arg::Mem(from)]), size);
-                let mask = self.mask();
-                let args = [Arg::Reg(mask, Size::Mask), wide, wide];
-                self.code.inst(at(&table::TEST, size), Effect::Write, &args);
-                Ok(mask)
+                Ok(self.not_zero(size, wide))
             }
             (Class::Vector, 1) if ty.dtype == DType::F32 => {
                 let v = self.vector();
                 let args = [Arg::Reg(v, Size::Xmm), Arg::Mem(from)];
-                self.code.inst(Code::EVEX_Vmovss_xmm_k1z_m32, Effect::Write, &args);
+                self.inst_of(&table::LOAD_SCALAR, Size::Xmm, Effect::Write, &args);
                 Ok(v)
             }
             (Class::Vector, _) if matches!(ty.dtype, DType::I8 | DType::U8) => {
                 // Bytes are widened at once; only their conversion may read them.
                 let codes = if ty.dtype == DType::I8 { &table::WIDEN_SIGNED_BYTES } else { &table::WIDEN_BYTES };
-                let size = table::size(Type { dtype: DType::I32, ..ty })?;
+                let size = self.size(Type { dtype: DType::I32, ..ty })?;
                 Ok(self.make(codes, size, &[Arg::Mem(from)]))
             }
             (Class::Vector, _) => {
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 Ok(self.make(&table::LOAD, size, &[Arg::Mem(from)]))
             }
         }
@@ -163,7 +171,7 @@ impl Selector<'_> {
         if ty.lanes == 1 {
             return self.load(ty, from);
         }
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         Ok(self.make(&table::BROADCAST, size, &[Arg::Mem(from)]))
     }
 
@@ -171,10 +179,10 @@ impl Selector<'_> {
         let to = Arg::Mem(self.place(to)?);
         let v = self.reg(value, ty)?;
         let (code, size) = match (class(ty), ty.lanes) {
-            (Class::Vector, 1) => (Code::EVEX_Vmovss_m32_k1_xmm, Size::Xmm),
+            (Class::Vector, 1) => (table::STORE_SCALAR.at(self.isa, Size::Xmm), Size::Xmm),
             (Class::Vector, _) => {
-                let size = table::size(ty)?;
-                (at(&table::STORE, size), size)
+                let size = self.size(ty)?;
+                (table::STORE.at(self.isa, size), size)
             }
             (Class::General, _) => match ty.dtype.bytes() {
                 8 => (Code::Mov_rm64_r64, Size::R64),
@@ -188,7 +196,7 @@ impl Selector<'_> {
     }
 
     fn arithmetic(&mut self, ty: Type, op: &Op) -> Result<V> {
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         match op {
             Op::Binary(op, a, b) => {
                 let codes = table::binary(*op, ty.dtype)?;
@@ -208,12 +216,12 @@ impl Selector<'_> {
                 let from = self.arg(a, ty)?;
                 match from {
                     Arg::Reg(..) => {
-                        self.code.inst(at(&table::MOVE, size), Effect::Write, &[Arg::Reg(v, size), from]);
+                        self.inst_of(&table::MOVE, size, Effect::Write, &[Arg::Reg(v, size), from]);
                     }
                     _ => self.load_constant(v, size, from),
                 }
                 let (b, c) = (Arg::Reg(self.reg(b, ty)?, size), self.arg(c, ty)?);
-                self.code.inst(at(&table::FMA_MULTIPLY, size), Effect::Modify, &[Arg::Reg(v, size), b, c]);
+                self.inst_of(&table::FMA_MULTIPLY, size, Effect::Modify, &[Arg::Reg(v, size), b, c]);
                 Ok(v)
             }
             Op::Unary(op, a) => {
@@ -251,56 +259,19 @@ impl Selector<'_> {
         })
     }
 
-    /// Operations on bools.
-    fn logic(&mut self, op: &Op) -> Result<V> {
-        let ty = Type { dtype: DType::Bool, lanes: 1 };
-        let mut of = |operand: &Operand| match operand {
-            Operand::Ref(value) => Ok(Arg::Reg(self.value(&value.name)?.0, Size::Mask)),
-            _ => Ok(Arg::Reg(self.reg(operand, ty)?, Size::Mask)),
-        };
-        let (code, operands) = match op {
-            Op::Unary(Unary::Not, a) => (Code::VEX_Knotw_kr_kr, vec![of(a)?]),
-            Op::Binary(Binary::And, a, b) => (Code::VEX_Kandw_kr_kr_kr, vec![of(a)?, of(b)?]),
-            Op::Binary(Binary::Or, a, b) => (Code::VEX_Korw_kr_kr_kr, vec![of(a)?, of(b)?]),
-            Op::Binary(Binary::Xor, a, b) => (Code::VEX_Kxorw_kr_kr_kr, vec![of(a)?, of(b)?]),
-            _ => return refuse("no logic"),
-        };
-        let v = self.mask();
-        let args: Vec<Arg> = std::iter::once(Arg::Reg(v, Size::Mask)).chain(operands).collect();
-        self.code.inst(code, Effect::Write, &args);
-        Ok(v)
-    }
-
-    /// Compares registers of lanes.
-    pub fn test(&mut self, codes: &Codes, predicate: u8, size: Size, a: Arg, b: Arg) -> V {
-        let mask = self.mask();
-        let args = [Arg::Reg(mask, Size::Mask), a, b, Arg::Imm8(predicate)];
-        self.code.inst(at(codes, size), Effect::Write, &args);
-        mask
-    }
-
     fn compare_lanes(&mut self, how: Compare, of: Type, a: &Operand, b: &Operand) -> Result<V> {
-        let size = table::size(of)?;
+        let size = self.size(of)?;
         let (a, b) = (Arg::Reg(self.reg(a, of)?, size), self.arg(b, of)?);
-        let codes = match of.dtype {
-            DType::F32 => &table::COMPARE_FLOAT,
-            DType::I32 => &table::COMPARE_SIGNED,
-            _ => &table::COMPARE_UNSIGNED,
-        };
-        Ok(self.test(codes, table::predicate(how, of.dtype == DType::F32), size, a, b))
+        Ok(match of.dtype {
+            DType::F32 => self.compare_floats(table::predicate(how, true), size, a, b),
+            _ => self.compare_ints(how, of.dtype, size, a, b),
+        })
     }
 
     fn blend(&mut self, ty: Type, mask: &Operand, a: &Operand, b: &Operand) -> Result<V> {
-        let size = table::size(ty)?;
+        let size = self.size(ty)?;
         let mask = self.reg(mask, Type { dtype: DType::Bool, ..ty })?;
         let (a, b) = (self.arg(a, ty)?, Arg::Reg(self.reg(b, ty)?, size));
         Ok(self.choose(size, mask, a, b))
-    }
-
-    /// `mask ? a : b`
-    pub fn choose(&mut self, size: Size, mask: V, a: Arg, b: Arg) -> V {
-        let v = self.vector();
-        self.code.masked(at(&table::BLEND, size), &[Arg::Reg(v, size), b, a], mask, false);
-        v
     }
 }

@@ -1,4 +1,4 @@
-//! Single ints and bools.
+//! Single ints.
 
 use super::code::{Arg, Effect, Size, V};
 use super::select::{Selector, r64};
@@ -91,23 +91,6 @@ impl Selector<'_> {
         self.compare(a, b);
         self.code.inst(code, Effect::Modify, &[r64(zero), r64(one)]);
         self.mask_of(zero)
-    }
-
-    /// An int 0 or 1 as a bool.
-    pub fn mask_of(&mut self, v: V) -> V {
-        let mask = self.mask();
-        let args = [Arg::Reg(mask, Size::Mask), Arg::Reg(v, Size::R32)];
-        self.code.inst(Code::VEX_Kmovw_kr_r32, Effect::Write, &args);
-        mask
-    }
-
-    /// A bool as an int 0 or 1.
-    pub fn int_of_mask(&mut self, mask: V) -> V {
-        let v = self.general();
-        let args = [Arg::Reg(v, Size::R32), Arg::Reg(mask, Size::Mask)];
-        self.code.inst(Code::VEX_Kmovw_r32_kr, Effect::Write, &args);
-        self.code.inst(Code::And_rm64_imm32, Effect::Modify, &[r64(v), Arg::Imm32(1)]);
-        v
     }
 
     pub fn select_scalar(&mut self, ty: Type, mask: &Operand, a: &Operand, b: &Operand) -> Result<V> {

@@ -1,20 +1,21 @@
 //! Tasks, loops, branches, cells and cursors; what each instruction becomes is in `ops`.
 
 use super::code::{Arg, Base, Class, Effect, Item, Mem, Program, Size, V};
-use super::table::{self, at};
-use super::{Refused, Result, refuse};
+use super::table;
+use super::{Isa, Refused, Result, refuse};
 use iced_x86::Code;
 use mlc_ir::tile::{Access, InRange, Inst, Operand, Phase, Row, Space, Tile, Type};
 use mlc_ir::{DType, Index, Name};
 use std::collections::HashMap;
 
 /// Instructions with virtual registers for a linear tile.
-pub fn select(tile: &Tile) -> Result<Program> {
+pub fn select(tile: &Tile, isa: Isa) -> Result<Program> {
     if tile.phase != Phase::Linear {
         return refuse("a tile that is not linear");
     }
     let mut selector = Selector {
         tile,
+        isa,
         code: Program::default(),
         names: HashMap::new(),
         bases: Vec::new(),
@@ -44,6 +45,7 @@ struct Advancing {
 
 pub struct Selector<'a> {
     pub tile: &'a Tile,
+    pub isa: Isa,
     pub code: Program,
     pub names: HashMap<Name, Binding>,
     pub bases: Vec<V>,
@@ -64,10 +66,6 @@ impl Selector<'_> {
 
     pub fn vector(&mut self) -> V {
         self.code.new_register(Class::Vector)
-    }
-
-    pub fn mask(&mut self) -> V {
-        self.code.new_register(Class::Mask)
     }
 
     /// A new general register with what an operand holds.
@@ -124,7 +122,10 @@ impl Selector<'_> {
             Inst::Loop { var, low, high, step, body, .. } => self.serial(var, low, high, *step, body),
             Inst::If { all, then, otherwise } => self.branch(all, then, otherwise),
             Inst::Cell { name, ty, init, .. } => {
-                let cell = self.code.new_register(class(*ty));
+                let cell = match class(*ty) {
+                    Class::Mask => self.mask(),
+                    class => self.code.new_register(class),
+                };
                 self.names.insert(name.clone(), Binding::Value(cell, *ty));
                 self.set(cell, *ty, init)
             }
@@ -138,10 +139,10 @@ impl Selector<'_> {
                 if row.cell.dtype != DType::F32 {
                     return refuse(format!("matrix row of {ty}"));
                 }
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 let (a, b) = (self.reg(a, row.a)?, self.arg(b, row.b)?);
                 let args = [Arg::Reg(cell, size), Arg::Reg(a, size), b];
-                self.code.inst(at(&table::FMA_ADD, size), Effect::Modify, &args);
+                self.inst_of(&table::FMA_ADD, size, Effect::Modify, &args);
                 Ok(())
             }
             Inst::Let { dst, ty, op } => {
@@ -167,10 +168,10 @@ impl Selector<'_> {
     fn set(&mut self, cell: V, ty: Type, value: &Operand) -> Result<()> {
         match class(ty) {
             Class::Vector => {
-                let size = table::size(ty)?;
+                let size = self.size(ty)?;
                 match self.arg(value, ty)? {
                     from @ Arg::Reg(..) => {
-                        self.code.inst(at(&table::MOVE, size), Effect::Write, &[Arg::Reg(cell, size), from]);
+                        self.inst_of(&table::MOVE, size, Effect::Write, &[Arg::Reg(cell, size), from]);
                     }
                     from => self.load_constant(cell, size, from),
                 }
@@ -181,8 +182,7 @@ impl Selector<'_> {
             }
             Class::Mask => {
                 let from = self.reg(value, ty)?;
-                let args = [Arg::Reg(cell, Size::Mask), Arg::Reg(from, Size::Mask)];
-                self.code.inst(Code::VEX_Kmovw_kr_km16, Effect::Write, &args);
+                self.copy_mask(cell, from);
             }
         }
         Ok(())
@@ -275,7 +275,7 @@ impl Selector<'_> {
     }
 }
 
-/// The registers that hold a type.
+/// The registers that hold a type; bools lie in others where there are no masks.
 pub fn class(ty: Type) -> Class {
     match ty.dtype {
         DType::Bool => Class::Mask,

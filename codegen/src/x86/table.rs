@@ -1,72 +1,149 @@
 //! Which encoding an operation has at each vector size.
 
 use super::code::Size;
-use super::{Result, refuse};
+use super::{Isa, Result, refuse};
 use iced_x86::Code;
 use mlc_ir::DType;
 use mlc_ir::tile::{Binary, Compare, Type, Unary};
 
-/// The encodings on xmm, ymm and zmm.
-pub type Codes = [Code; 3];
+/// The encodings of an instruction on xmm, ymm and zmm, as far as it has them.
+#[derive(PartialEq, Eq)]
+pub struct Codes {
+    /// With AVX-512.
+    pub evex: &'static [Code],
+    /// With AVX2: neither zmm nor masks, and no operand is an element for all lanes.
+    pub vex: &'static [Code],
+}
 
 macro_rules! codes {
-    ($($name:ident: $x:ident $y:ident $z:ident;)+) => {
-        $(pub const $name: Codes = [Code::$x, Code::$y, Code::$z];)+
+    ($($name:ident: [$($evex:ident)*] [$($vex:ident)*];)+) => {
+        $(pub const $name: Codes = Codes { evex: &[$(Code::$evex),*], vex: &[$(Code::$vex),*] };)+
     };
 }
 
-codes! {
-    LOAD: EVEX_Vmovups_xmm_k1z_xmmm128 EVEX_Vmovups_ymm_k1z_ymmm256 EVEX_Vmovups_zmm_k1z_zmmm512;
-    STORE: EVEX_Vmovups_xmmm128_k1z_xmm EVEX_Vmovups_ymmm256_k1z_ymm EVEX_Vmovups_zmmm512_k1z_zmm;
-    MOVE: EVEX_Vmovaps_xmm_k1z_xmmm128 EVEX_Vmovaps_ymm_k1z_ymmm256 EVEX_Vmovaps_zmm_k1z_zmmm512;
-    BROADCAST: EVEX_Vbroadcastss_xmm_k1z_xmmm32 EVEX_Vbroadcastss_ymm_k1z_xmmm32 EVEX_Vbroadcastss_zmm_k1z_xmmm32;
-    BROADCAST_GENERAL: EVEX_Vpbroadcastd_xmm_k1z_r32 EVEX_Vpbroadcastd_ymm_k1z_r32 EVEX_Vpbroadcastd_zmm_k1z_r32;
-    FMA_ADD: EVEX_Vfmadd231ps_xmm_k1z_xmm_xmmm128b32 EVEX_Vfmadd231ps_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er;
-    FMA_MULTIPLY: EVEX_Vfmadd213ps_xmm_k1z_xmm_xmmm128b32 EVEX_Vfmadd213ps_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er;
-    BLEND: EVEX_Vblendmps_xmm_k1z_xmm_xmmm128b32 EVEX_Vblendmps_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32;
-    COMPARE_FLOAT: EVEX_Vcmpps_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vcmpps_kr_k1_ymm_ymmm256b32_imm8
-        EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae;
-    COMPARE_SIGNED: EVEX_Vpcmpd_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vpcmpd_kr_k1_ymm_ymmm256b32_imm8
-        EVEX_Vpcmpd_kr_k1_zmm_zmmm512b32_imm8;
-    COMPARE_UNSIGNED: EVEX_Vpcmpud_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vpcmpud_kr_k1_ymm_ymmm256b32_imm8
-        EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8;
-    TEST: EVEX_Vptestmd_kr_k1_xmm_xmmm128b32 EVEX_Vptestmd_kr_k1_ymm_ymmm256b32 EVEX_Vptestmd_kr_k1_zmm_zmmm512b32;
-    FLOAT_OF_INT: EVEX_Vcvtdq2ps_xmm_k1z_xmmm128b32 EVEX_Vcvtdq2ps_ymm_k1z_ymmm256b32 EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er;
-    INT_OF_FLOAT: EVEX_Vcvttps2dq_xmm_k1z_xmmm128b32 EVEX_Vcvttps2dq_ymm_k1z_ymmm256b32
-        EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae;
-    WIDEN_SIGNED_BYTES: EVEX_Vpmovsxbd_xmm_k1z_xmmm32 EVEX_Vpmovsxbd_ymm_k1z_xmmm64 EVEX_Vpmovsxbd_zmm_k1z_xmmm128;
-    WIDEN_BYTES: EVEX_Vpmovzxbd_xmm_k1z_xmmm32 EVEX_Vpmovzxbd_ymm_k1z_xmmm64 EVEX_Vpmovzxbd_zmm_k1z_xmmm128;
-    ROUND: EVEX_Vrndscaleps_xmm_k1z_xmmm128b32_imm8 EVEX_Vrndscaleps_ymm_k1z_ymmm256b32_imm8
-        EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae;
-    SQRT: EVEX_Vsqrtps_xmm_k1z_xmmm128b32 EVEX_Vsqrtps_ymm_k1z_ymmm256b32 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er;
-    ADD_F: EVEX_Vaddps_xmm_k1z_xmm_xmmm128b32 EVEX_Vaddps_ymm_k1z_ymm_ymmm256b32 EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er;
-    SUB_F: EVEX_Vsubps_xmm_k1z_xmm_xmmm128b32 EVEX_Vsubps_ymm_k1z_ymm_ymmm256b32 EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er;
-    MUL_F: EVEX_Vmulps_xmm_k1z_xmm_xmmm128b32 EVEX_Vmulps_ymm_k1z_ymm_ymmm256b32 EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er;
-    DIV_F: EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32 EVEX_Vdivps_ymm_k1z_ymm_ymmm256b32 EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er;
-    MIN_F: EVEX_Vminps_xmm_k1z_xmm_xmmm128b32 EVEX_Vminps_ymm_k1z_ymm_ymmm256b32 EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae;
-    MAX_F: EVEX_Vmaxps_xmm_k1z_xmm_xmmm128b32 EVEX_Vmaxps_ymm_k1z_ymm_ymmm256b32 EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae;
-    ADD: EVEX_Vpaddd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpaddd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32;
-    SUB: EVEX_Vpsubd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsubd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32;
-    MUL: EVEX_Vpmulld_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmulld_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32;
-    AND: EVEX_Vpandd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpandd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32;
-    OR: EVEX_Vpord_xmm_k1z_xmm_xmmm128b32 EVEX_Vpord_ymm_k1z_ymm_ymmm256b32 EVEX_Vpord_zmm_k1z_zmm_zmmm512b32;
-    XOR: EVEX_Vpxord_xmm_k1z_xmm_xmmm128b32 EVEX_Vpxord_ymm_k1z_ymm_ymmm256b32 EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32;
-    MIN_S: EVEX_Vpminsd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpminsd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpminsd_zmm_k1z_zmm_zmmm512b32;
-    MAX_S: EVEX_Vpmaxsd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmaxsd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmaxsd_zmm_k1z_zmm_zmmm512b32;
-    MIN_U: EVEX_Vpminud_xmm_k1z_xmm_xmmm128b32 EVEX_Vpminud_ymm_k1z_ymm_ymmm256b32 EVEX_Vpminud_zmm_k1z_zmm_zmmm512b32;
-    MAX_U: EVEX_Vpmaxud_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmaxud_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmaxud_zmm_k1z_zmm_zmmm512b32;
-    SHIFT_LEFT: EVEX_Vpsllvd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsllvd_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vpsllvd_zmm_k1z_zmm_zmmm512b32;
-    SHIFT_RIGHT_S: EVEX_Vpsravd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsravd_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vpsravd_zmm_k1z_zmm_zmmm512b32;
-    SHIFT_RIGHT_U: EVEX_Vpsrlvd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsrlvd_ymm_k1z_ymm_ymmm256b32
-        EVEX_Vpsrlvd_zmm_k1z_zmm_zmmm512b32;
+impl Codes {
+    pub fn at(&self, isa: Isa, size: Size) -> Code {
+        let codes = if isa == Isa::Avx512 { self.evex } else { self.vex };
+        match size {
+            Size::Ymm => codes[1],
+            Size::Zmm => codes[2],
+            _ => codes[0],
+        }
+    }
+
+    pub fn contains(&self, code: Code) -> bool {
+        self.evex.contains(&code) || self.vex.contains(&code)
+    }
 }
 
-/// Whether the last register of an instruction may be memory instead, also one element for all lanes.
+codes! {
+    LOAD: [EVEX_Vmovups_xmm_k1z_xmmm128 EVEX_Vmovups_ymm_k1z_ymmm256 EVEX_Vmovups_zmm_k1z_zmmm512]
+        [VEX_Vmovups_xmm_xmmm128 VEX_Vmovups_ymm_ymmm256];
+    STORE: [EVEX_Vmovups_xmmm128_k1z_xmm EVEX_Vmovups_ymmm256_k1z_ymm EVEX_Vmovups_zmmm512_k1z_zmm]
+        [VEX_Vmovups_xmmm128_xmm VEX_Vmovups_ymmm256_ymm];
+    LOAD_SCALAR: [EVEX_Vmovss_xmm_k1z_m32] [VEX_Vmovss_xmm_m32];
+    STORE_SCALAR: [EVEX_Vmovss_m32_k1_xmm] [VEX_Vmovss_m32_xmm];
+    MOVE: [EVEX_Vmovaps_xmm_k1z_xmmm128 EVEX_Vmovaps_ymm_k1z_ymmm256 EVEX_Vmovaps_zmm_k1z_zmmm512]
+        [VEX_Vmovaps_xmm_xmmm128 VEX_Vmovaps_ymm_ymmm256];
+    MOVE_TO_GENERAL: [EVEX_Vmovd_rm32_xmm] [VEX_Vmovd_rm32_xmm];
+    MOVE_FROM_GENERAL: [EVEX_Vmovd_xmm_rm32] [VEX_Vmovd_xmm_rm32];
+    BROADCAST: [EVEX_Vbroadcastss_xmm_k1z_xmmm32 EVEX_Vbroadcastss_ymm_k1z_xmmm32 EVEX_Vbroadcastss_zmm_k1z_xmmm32]
+        [VEX_Vbroadcastss_xmm_m32 VEX_Vbroadcastss_ymm_m32];
+    SPLAT: [EVEX_Vbroadcastss_xmm_k1z_xmmm32 EVEX_Vbroadcastss_ymm_k1z_xmmm32 EVEX_Vbroadcastss_zmm_k1z_xmmm32]
+        [VEX_Vbroadcastss_xmm_xmm VEX_Vbroadcastss_ymm_xmm];
+    BROADCAST_GENERAL: [EVEX_Vpbroadcastd_xmm_k1z_r32 EVEX_Vpbroadcastd_ymm_k1z_r32 EVEX_Vpbroadcastd_zmm_k1z_r32] [];
+    FMA_ADD: [EVEX_Vfmadd231ps_xmm_k1z_xmm_xmmm128b32 EVEX_Vfmadd231ps_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vfmadd231ps_xmm_xmm_xmmm128 VEX_Vfmadd231ps_ymm_ymm_ymmm256];
+    FMA_MULTIPLY: [EVEX_Vfmadd213ps_xmm_k1z_xmm_xmmm128b32 EVEX_Vfmadd213ps_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vfmadd213ps_xmm_xmm_xmmm128 VEX_Vfmadd213ps_ymm_ymm_ymmm256];
+    BLEND: [EVEX_Vblendmps_xmm_k1z_xmm_xmmm128b32 EVEX_Vblendmps_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vblendvps_xmm_xmm_xmmm128_xmm VEX_Vblendvps_ymm_ymm_ymmm256_ymm];
+    COMPARE_FLOAT: [EVEX_Vcmpps_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vcmpps_kr_k1_ymm_ymmm256b32_imm8
+        EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae]
+        [VEX_Vcmpps_xmm_xmm_xmmm128_imm8 VEX_Vcmpps_ymm_ymm_ymmm256_imm8];
+    COMPARE_SIGNED: [EVEX_Vpcmpd_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vpcmpd_kr_k1_ymm_ymmm256b32_imm8
+        EVEX_Vpcmpd_kr_k1_zmm_zmmm512b32_imm8]
+        [];
+    COMPARE_UNSIGNED: [EVEX_Vpcmpud_kr_k1_xmm_xmmm128b32_imm8 EVEX_Vpcmpud_kr_k1_ymm_ymmm256b32_imm8
+        EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8]
+        [];
+    TEST: [EVEX_Vptestmd_kr_k1_xmm_xmmm128b32 EVEX_Vptestmd_kr_k1_ymm_ymmm256b32 EVEX_Vptestmd_kr_k1_zmm_zmmm512b32] [];
+    EQUAL: [] [VEX_Vpcmpeqd_xmm_xmm_xmmm128 VEX_Vpcmpeqd_ymm_ymm_ymmm256];
+    GREATER: [] [VEX_Vpcmpgtd_xmm_xmm_xmmm128 VEX_Vpcmpgtd_ymm_ymm_ymmm256];
+    FLOAT_OF_GENERAL: [EVEX_Vcvtsi2ss_xmm_xmm_rm64_er] [VEX_Vcvtsi2ss_xmm_xmm_rm64];
+    FLOAT_OF_INT: [EVEX_Vcvtdq2ps_xmm_k1z_xmmm128b32 EVEX_Vcvtdq2ps_ymm_k1z_ymmm256b32
+        EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er]
+        [VEX_Vcvtdq2ps_xmm_xmmm128 VEX_Vcvtdq2ps_ymm_ymmm256];
+    INT_OF_FLOAT: [EVEX_Vcvttps2dq_xmm_k1z_xmmm128b32 EVEX_Vcvttps2dq_ymm_k1z_ymmm256b32
+        EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae]
+        [VEX_Vcvttps2dq_xmm_xmmm128 VEX_Vcvttps2dq_ymm_ymmm256];
+    WIDEN_SIGNED_BYTES: [EVEX_Vpmovsxbd_xmm_k1z_xmmm32 EVEX_Vpmovsxbd_ymm_k1z_xmmm64 EVEX_Vpmovsxbd_zmm_k1z_xmmm128]
+        [VEX_Vpmovsxbd_xmm_xmmm32 VEX_Vpmovsxbd_ymm_xmmm64];
+    WIDEN_BYTES: [EVEX_Vpmovzxbd_xmm_k1z_xmmm32 EVEX_Vpmovzxbd_ymm_k1z_xmmm64 EVEX_Vpmovzxbd_zmm_k1z_xmmm128]
+        [VEX_Vpmovzxbd_xmm_xmmm32 VEX_Vpmovzxbd_ymm_xmmm64];
+    PERMUTE: [EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8] [VEX_Vpermilps_xmm_xmmm128_imm8];
+    INSERT_LANE: [EVEX_Vinsertps_xmm_xmm_xmmm32_imm8] [VEX_Vinsertps_xmm_xmm_xmmm32_imm8];
+    INSERT_QUARTER: [INVALID EVEX_Vinsertf32x4_ymm_k1z_ymm_xmmm128_imm8 EVEX_Vinsertf32x4_zmm_k1z_zmm_xmmm128_imm8]
+        [INVALID VEX_Vinsertf128_ymm_ymm_xmmm128_imm8];
+    EXTRACT_QUARTER: [INVALID EVEX_Vextractf32x4_xmmm128_k1z_ymm_imm8 EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8]
+        [INVALID VEX_Vextractf128_xmmm128_ymm_imm8];
+    EXTRACT_HALF: [INVALID EVEX_Vextractf32x4_xmmm128_k1z_ymm_imm8 EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8]
+        [INVALID VEX_Vextractf128_xmmm128_ymm_imm8];
+    ROUND: [EVEX_Vrndscaleps_xmm_k1z_xmmm128b32_imm8 EVEX_Vrndscaleps_ymm_k1z_ymmm256b32_imm8
+        EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae]
+        [VEX_Vroundps_xmm_xmmm128_imm8 VEX_Vroundps_ymm_ymmm256_imm8];
+    SQRT: [EVEX_Vsqrtps_xmm_k1z_xmmm128b32 EVEX_Vsqrtps_ymm_k1z_ymmm256b32 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er]
+        [VEX_Vsqrtps_xmm_xmmm128 VEX_Vsqrtps_ymm_ymmm256];
+    ADD_F: [EVEX_Vaddps_xmm_k1z_xmm_xmmm128b32 EVEX_Vaddps_ymm_k1z_ymm_ymmm256b32 EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vaddps_xmm_xmm_xmmm128 VEX_Vaddps_ymm_ymm_ymmm256];
+    SUB_F: [EVEX_Vsubps_xmm_k1z_xmm_xmmm128b32 EVEX_Vsubps_ymm_k1z_ymm_ymmm256b32 EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vsubps_xmm_xmm_xmmm128 VEX_Vsubps_ymm_ymm_ymmm256];
+    MUL_F: [EVEX_Vmulps_xmm_k1z_xmm_xmmm128b32 EVEX_Vmulps_ymm_k1z_ymm_ymmm256b32 EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vmulps_xmm_xmm_xmmm128 VEX_Vmulps_ymm_ymm_ymmm256];
+    DIV_F: [EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32 EVEX_Vdivps_ymm_k1z_ymm_ymmm256b32 EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er]
+        [VEX_Vdivps_xmm_xmm_xmmm128 VEX_Vdivps_ymm_ymm_ymmm256];
+    MIN_F: [EVEX_Vminps_xmm_k1z_xmm_xmmm128b32 EVEX_Vminps_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae]
+        [VEX_Vminps_xmm_xmm_xmmm128 VEX_Vminps_ymm_ymm_ymmm256];
+    MAX_F: [EVEX_Vmaxps_xmm_k1z_xmm_xmmm128b32 EVEX_Vmaxps_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae]
+        [VEX_Vmaxps_xmm_xmm_xmmm128 VEX_Vmaxps_ymm_ymm_ymmm256];
+    ADD: [EVEX_Vpaddd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpaddd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpaddd_xmm_xmm_xmmm128 VEX_Vpaddd_ymm_ymm_ymmm256];
+    SUB: [EVEX_Vpsubd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsubd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpsubd_xmm_xmm_xmmm128 VEX_Vpsubd_ymm_ymm_ymmm256];
+    MUL: [EVEX_Vpmulld_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmulld_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpmulld_xmm_xmm_xmmm128 VEX_Vpmulld_ymm_ymm_ymmm256];
+    AND: [EVEX_Vpandd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpandd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpand_xmm_xmm_xmmm128 VEX_Vpand_ymm_ymm_ymmm256];
+    OR: [EVEX_Vpord_xmm_k1z_xmm_xmmm128b32 EVEX_Vpord_ymm_k1z_ymm_ymmm256b32 EVEX_Vpord_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpor_xmm_xmm_xmmm128 VEX_Vpor_ymm_ymm_ymmm256];
+    XOR: [EVEX_Vpxord_xmm_k1z_xmm_xmmm128b32 EVEX_Vpxord_ymm_k1z_ymm_ymmm256b32 EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpxor_xmm_xmm_xmmm128 VEX_Vpxor_ymm_ymm_ymmm256];
+    MIN_S: [EVEX_Vpminsd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpminsd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpminsd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpminsd_xmm_xmm_xmmm128 VEX_Vpminsd_ymm_ymm_ymmm256];
+    MAX_S: [EVEX_Vpmaxsd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmaxsd_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmaxsd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpmaxsd_xmm_xmm_xmmm128 VEX_Vpmaxsd_ymm_ymm_ymmm256];
+    MIN_U: [EVEX_Vpminud_xmm_k1z_xmm_xmmm128b32 EVEX_Vpminud_ymm_k1z_ymm_ymmm256b32 EVEX_Vpminud_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpminud_xmm_xmm_xmmm128 VEX_Vpminud_ymm_ymm_ymmm256];
+    MAX_U: [EVEX_Vpmaxud_xmm_k1z_xmm_xmmm128b32 EVEX_Vpmaxud_ymm_k1z_ymm_ymmm256b32 EVEX_Vpmaxud_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpmaxud_xmm_xmm_xmmm128 VEX_Vpmaxud_ymm_ymm_ymmm256];
+    SHIFT_LEFT: [EVEX_Vpsllvd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsllvd_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vpsllvd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpsllvd_xmm_xmm_xmmm128 VEX_Vpsllvd_ymm_ymm_ymmm256];
+    SHIFT_RIGHT_S: [EVEX_Vpsravd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsravd_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vpsravd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpsravd_xmm_xmm_xmmm128 VEX_Vpsravd_ymm_ymm_ymmm256];
+    SHIFT_RIGHT_U: [EVEX_Vpsrlvd_xmm_k1z_xmm_xmmm128b32 EVEX_Vpsrlvd_ymm_k1z_ymm_ymmm256b32
+        EVEX_Vpsrlvd_zmm_k1z_zmm_zmmm512b32]
+        [VEX_Vpsrlvd_xmm_xmm_xmmm128 VEX_Vpsrlvd_ymm_ymm_ymmm256];
+}
+
+/// Whether the last register of an instruction, but for the one that a blend is told its lanes by, may be memory instead;
+/// with AVX-512 also one element for all lanes.
 pub fn takes_memory(code: Code) -> bool {
     const TAKE: &[Codes] = &[
         FMA_ADD,
@@ -75,6 +152,8 @@ pub fn takes_memory(code: Code) -> bool {
         COMPARE_FLOAT,
         COMPARE_SIGNED,
         COMPARE_UNSIGNED,
+        EQUAL,
+        GREATER,
         FLOAT_OF_INT,
         INT_OF_FLOAT,
         ROUND,
@@ -99,16 +178,7 @@ pub fn takes_memory(code: Code) -> bool {
         SHIFT_RIGHT_S,
         SHIFT_RIGHT_U,
     ];
-    TAKE.iter().any(|codes| codes.contains(&code))
-}
-
-/// The code of a size.
-pub fn at(codes: &Codes, size: Size) -> Code {
-    match size {
-        Size::Ymm => codes[1],
-        Size::Zmm => codes[2],
-        _ => codes[0],
-    }
+    TAKE.iter().any(|codes| codes.contains(code))
 }
 
 /// The size of lanes of 32 bits.
@@ -147,7 +217,7 @@ pub fn binary(op: Binary, dtype: DType) -> Result<&'static Codes> {
     })
 }
 
-/// The mode of vrndscaleps: to an integer, and which.
+/// The mode of vrndscaleps and vroundps: to an integer, and which.
 pub fn rounding(op: Unary) -> Option<u8> {
     Some(match op {
         Unary::Round => 8,

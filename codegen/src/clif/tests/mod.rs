@@ -6,6 +6,7 @@ mod operations;
 use super::isa;
 use super::jit::{Jit, compile};
 use crate::linear::linearize;
+use crate::x86::Isa;
 use mlc_ir::tile::interp::Buffer;
 use mlc_ir::tile::{Space, Tile, interp, parse};
 use mlc_ir::{DType, Facts, Index};
@@ -53,30 +54,36 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
             panic!("{features:?}: {difference}\n{tile}\n{linear}");
         }
     }
-    if let Some(code) = wide(&linear) {
+    for isa in Isa::ALL {
+        let Some(code) = own(&linear, isa) else { continue };
         let jit = Jit::of_bytes(&linear, code.clone()).unwrap();
         let found = run(&jit, &linear, buffers, symbols, tasks as u64);
         if let Some(difference) = difference(&linear, &bytes(&expected), &found) {
-            panic!("AVX-512: {difference}\n{linear}\n{}", crate::x86::listing(&code));
+            panic!("{isa:?}: {difference}\n{linear}\n{}", crate::x86::listing(&code));
         }
     }
     bytes(&expected)
 }
 
-/// Code for AVX-512, if this machine has it and the emitter takes the tile.
+/// Code of our own emitter, if it takes the tile and this machine has the instructions.
 #[cfg(target_arch = "x86_64")]
-fn wide(linear: &Tile) -> Option<Vec<u8>> {
+fn own(linear: &Tile, isa: Isa) -> Option<Vec<u8>> {
     use std::arch::is_x86_feature_detected;
-    let code = crate::x86::emit(linear).inspect_err(|e| println!("refused: {e}")).ok()?;
-    let has = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
+    let code = crate::x86::emit(linear, isa).inspect_err(|e| println!("{isa:?} refused: {e}")).ok()?;
+    let has = match isa {
+        Isa::Avx512 => {
+            is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+        }
+        Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+    };
     has.then_some(code)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn wide(_: &Tile) -> Option<Vec<u8>> {
+fn own(_: &Tile, _: Isa) -> Option<Vec<u8>> {
     None
 }
 

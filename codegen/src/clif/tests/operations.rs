@@ -122,6 +122,12 @@ fn comparisons() {
                 1600,
                 &format!("%y = cmp {mask} {} {} %a, %b", op.name(), ty(dtype, lanes)),
             );
+            // Bools that stay in registers.
+            let code = format!("%m = cmp {mask} {} {} %a, %b", op.name(), ty(dtype, lanes));
+            let floats = ty(DType::F32, lanes);
+            let flags = format!("%n = not {mask} %m\n%y = select {floats} %n, 2.0, 3.0");
+            check(dtype, DType::F32, lanes, 1600, &format!("{code}\n{flags}"));
+            check(dtype, DType::F32, lanes, 1600, &format!("{code}\n%y = convert {floats} {mask} %m"));
         }
     }
 }
@@ -234,21 +240,53 @@ fn lanes_and_memory() {
 }
 
 #[test]
+fn bools_in_all_lanes() {
+    for lanes in LANES.into_iter().filter(|lanes| *lanes > 1) {
+        for from in [DType::F32, DType::I32, DType::I64, DType::Bool] {
+            let (mask, floats) = (ty(DType::Bool, lanes), ty(DType::F32, lanes));
+            let text = format!(
+                "tile flags indexed (@0 a: {from}[n] input, @1 b: bool[{lanes}] input, @2 y: f32[n, {lanes}] output)
+                   symbols n tasks %t: n {{
+                   %a = load {from} @0[%t]
+                   %one = convert bool {from} %a
+                   %m = splat {mask} %one
+                   %b = load {mask} @1[0]
+                   %p = and {mask} %m, %b
+                   %q = or {mask} %m, 0
+                   %r = select {floats} %p, 1.0, 2.0
+                   %s = select {floats} %q, 4.0, %r
+                   store {floats} @2[%t, 0], %s
+                 }}"
+            );
+            let buffers = [
+                Buffer::filled(edges(from, 32, 1)),
+                Buffer::filled(edges(DType::Bool, lanes, 1)),
+                Buffer::empty(128 * lanes),
+            ];
+            agree(&tile(&text), &buffers, &[32]);
+        }
+    }
+}
+
+#[test]
 fn lanes_apart() {
-    for dtype in numbers() {
+    for (dtype, lanes) in numbers().flat_map(|dtype| [4, 8, 16].map(|lanes| (dtype, lanes))) {
+        let four = "%p, %q, %q, %p";
+        let all = [four; 4][..lanes / 4].join(", ");
         let text = format!(
             "tile apart indexed (@0 a: {dtype}[n] input, @1 y: {dtype}[n] output, @2 z: i32[n] output) symbols n
-               tasks %t: floordiv(n, 4) {{
-               %a = load {dtype}x4 @0[4*%t]
-               %p = lane {dtype} %a, 3
+               tasks %t: floordiv(n, {lanes}) {{
+               %a = load {dtype}x{lanes} @0[{lanes}*%t]
+               %p = lane {dtype} %a, {}
                %q = lane {dtype} %a, 1
-               %v = pack {dtype}x4 (%p, %q, %q, %p)
-               store {dtype}x4 @1[4*%t], %v
-               %i = iota i32x4
-               %k = index i32x4 3*%t - n
-               %s = add i32x4 %i, %k
-               store i32x4 @2[4*%t], %s
-             }}"
+               %v = pack {dtype}x{lanes} ({all})
+               store {dtype}x{lanes} @1[{lanes}*%t], %v
+               %i = iota i32x{lanes}
+               %k = index i32x{lanes} 3*%t - n
+               %s = add i32x{lanes} %i, %k
+               store i32x{lanes} @2[{lanes}*%t], %s
+             }}",
+            lanes - 1
         );
         let a = Buffer::filled(edges(dtype, 32, 1));
         agree(&tile(&text), &[a, Buffer::empty(32 * dtype.bytes()), Buffer::empty(128)], &[32]);
@@ -257,7 +295,14 @@ fn lanes_apart() {
 
 #[test]
 fn multiply_add() {
-    for (row, dtype) in [("f32x4", DType::F32), ("f32", DType::F32), ("f64x2", DType::F64), ("i32x4", DType::I32)] {
+    for (row, dtype) in [
+        ("f32x16", DType::F32),
+        ("f32x8", DType::F32),
+        ("f32x4", DType::F32),
+        ("f32", DType::F32),
+        ("f64x2", DType::F64),
+        ("i32x4", DType::I32),
+    ] {
         let lanes = row.split('x').nth(1).map_or(1, |n| n.parse().unwrap());
         let zero = if dtype.is_float() { "0.5" } else { "5" };
         let code = format!("cell %c: {row} = {zero}\ndot {row} %c, %a, %b\n%y = max {row} %c, %c");
