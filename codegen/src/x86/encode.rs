@@ -235,7 +235,7 @@ impl<'a> Encoder<'a> {
 
 /// Whether an instruction only copies a whole register.
 fn copies(code: Code) -> bool {
-    code == Code::Mov_r64_rm64 || table::MOVE.contains(&code)
+    code == Code::Mov_r64_rm64 || table::MOVE.contains(code)
 }
 
 fn reads(arg: &Arg, v: V) -> bool {
