@@ -107,8 +107,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
         steps.push(Step::Block(axis.clone(), wide.min(vectors.max(1))));
         return steps;
     };
-    let columns = columns(target).min(vectors.max(1));
-    let height = block_rows(judge, &rows, most_rows(target, columns));
+    let (height, columns) = register_block(judge, &rows, vectors.max(1), target);
     // Panels of columns outermost: a panel of weights is used for all rows while it is near.
     let mut order: Vec<Name> = vec![axis.clone()];
     if !weights_follow(judge, axis) {
@@ -133,11 +132,29 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     steps
 }
 
-/// Rows of accumulators that registers have room for, beside the columns and two factors; or, where a multiply-add
+/// Rows, and vectors of columns, of a register block.
+fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &Target) -> (u32, u32) {
+    let height = |columns: u32| block_rows(judge, rows, most_rows(target, columns)).max(1);
+    // Cycles of a step along a row of all the vectors: two multiply-adds or loads start in one, and so many pass before an
+    // accumulator can be added to again.
+    let block = |height: u32, columns: u32| f64::from((height * columns).max(height + columns).max(2 * LATENCY)) / 2.0;
+    let cycles = |columns: u32| {
+        let (height, left) = (height(columns), vectors % columns);
+        let rest = if left > 0 { block(height, left) } else { 0.0 };
+        (f64::from(vectors / columns) * block(height, columns) + rest) / f64::from(height)
+    };
+    let best = columns(target).iter().map(|n| *n.min(&vectors)).min_by(|a, b| cycles(*a).total_cmp(&cycles(*b)));
+    best.map_or((1, 1), |columns| (height(columns), columns))
+}
+
+/// Cycles of a multiply-add, the slower processors' counted.
+const LATENCY: u32 = 5;
+
+/// Rows of accumulators that registers have room for, beside the columns and one factor; or, where a multiply-add
 /// overwrites a factor, one more register a row.
 fn most_rows(target: &Target, columns: u32) -> u32 {
     if target.adds_in_place {
-        (target.vector_regs - columns - 2) / columns
+        (target.vector_regs - columns - 1) / columns
     } else {
         (target.vector_regs - 4) / (columns + 1)
     }
@@ -152,9 +169,13 @@ fn folded_block(judge: &Judge) -> Option<Step> {
     enough.then(|| Step::Block(axis.clone(), STEPS))
 }
 
-/// Vectors of columns of a register block: two where registers are few, else three.
-fn columns(target: &Target) -> u32 {
-    if target.vector_regs >= 32 { 3 } else { 2 }
+/// Vectors of columns that a register block may have: what leaves room for more than as many rows.
+fn columns(target: &Target) -> &'static [u32] {
+    match target.vector_regs {
+        32.. => &[3],
+        16.. if target.adds_in_place => &[3, 2],
+        _ => &[2],
+    }
 }
 
 /// Rows of a register block: as many as fit, or fewer if they leave no rest, or else blocks of about one size.

@@ -4,12 +4,14 @@
 //! loop's end. What an item reads last and what it writes may be the same register.
 //!
 //! Where vector registers run out, a value that was loaded from memory that does not change is read there by each
-//! instruction that uses it. General registers may lie on the stack, the least used first.
+//! instruction that uses it; if there is none, one that is needed late waits on the stack ([`spill`]). General registers
+//! may lie on the stack, the least used first.
 //!
-//! In: a function.  Out: a place for each register.
+//! In: a function.  Out: a place for each register, and in the function what waiting takes.
 //! Invariant: what lies on the stack or is read again is so for all its life.
 
 use super::code::{Arg, Base, Class, Effect, Inst, Item, Mem, Program, V};
+use super::spill::spill;
 use super::{Isa, Result, refuse, table};
 use std::collections::HashMap;
 
@@ -37,15 +39,46 @@ const GENERAL: [u8; 13] = [1, 6, 7, 8, 9, 10, 11, 3, 5, 12, 13, 14, 15];
 /// All but the first, which as a mask of an instruction means none.
 const MASKS: [u8; 7] = [1, 2, 3, 4, 5, 6, 7];
 
-struct Interval {
+/// From its first item to its last, or to the end of a loop that needs it again.
+pub struct Interval {
     register: usize,
-    start: usize,
-    end: usize,
+    pub start: usize,
+    pub end: usize,
     /// Uses, those in loops counted more.
     weight: f64,
 }
 
-pub fn allocate(code: &Program, isa: Isa) -> Result<Places> {
+impl Interval {
+    pub fn v(&self) -> V {
+        V(self.register as u32)
+    }
+}
+
+/// How often a value may wait on the stack: with more, fewer rows at once are faster.
+const SPILLS: usize = 256;
+
+pub fn allocate(code: &mut Program, isa: Isa) -> Result<Places> {
+    let mut spills = 0;
+    loop {
+        match place(code, isa) {
+            Ok(places) => return Ok(places),
+            Err(full) if full.class == Class::Vector && spills < SPILLS && spill(code, &full, isa) => spills += 1,
+            Err(full) => return refuse(format!("too few {:?} registers", full.class).to_lowercase()),
+        }
+    }
+}
+
+/// Where registers of a class ran out.
+pub struct Full {
+    class: Class,
+    /// The item that found none.
+    pub at: usize,
+    /// When registers of the class live.
+    pub intervals: Vec<Interval>,
+}
+
+/// A place for each register, as the program is.
+fn place(code: &Program, isa: Isa) -> Result<Places, Full> {
     let mut places = Places { of: vec![Place::Nowhere; code.classes.len()], slots: 0 };
     let vector: Vec<u8> = (0..isa.vector_registers()).collect();
     // Vectors first: what is read again keeps the registers of its address alive.
@@ -54,7 +87,9 @@ pub fn allocate(code: &Program, isa: Isa) -> Result<Places> {
         let mut own = intervals(code, &places);
         own.retain(|interval| code.classes[interval.register] == class);
         let again = if class == Class::Vector { loaded(code, &own) } else { HashMap::new() };
-        scan(own.iter(), class, registers, &again, &mut places)?;
+        if let Err(at) = scan(own.iter(), class, registers, &again, &mut places) {
+            return Err(Full { class, at, intervals: own });
+        }
     }
     Ok(places)
 }
@@ -117,7 +152,7 @@ fn scan<'a>(
     registers: &[u8],
     again: &HashMap<usize, Mem>,
     places: &mut Places,
-) -> Result<()> {
+) -> Result<(), usize> {
     let mut free: Vec<u8> = registers.iter().rev().copied().collect();
     let mut active: Vec<&Interval> = Vec::new();
     for interval in intervals {
@@ -141,7 +176,7 @@ fn scan<'a>(
         let goes = match lightest {
             Some((at, other)) if !own || other.weight < interval.weight => Some(at),
             _ if own => None,
-            _ => return refuse(format!("more than {} {class:?} registers", registers.len()).to_lowercase()),
+            _ => return Err(interval.start),
         };
         let leaving = goes.map_or(interval, |at| active[at]).register;
         let place = match again.get(&leaving) {

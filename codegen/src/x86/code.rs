@@ -133,6 +133,8 @@ pub struct Program {
     pub pool: Vec<u8>,
     /// Values loaded from memory that this function does not write.
     pub stable: HashSet<V>,
+    /// Bytes on the stack for vectors.
+    pub stack: u32,
     known: HashMap<Vec<u8>, i32>,
     labels: u32,
     depth: u32,
@@ -161,6 +163,16 @@ impl Program {
     /// An instruction under a mask that writes its first operand.
     pub fn masked(&mut self, code: Code, args: &[Arg], mask: V, zero: bool) {
         self.push(Item::Inst(Inst { code, effect: Effect::Write, args: args.to_vec(), mask: Some((mask, zero)) }));
+    }
+
+    /// Puts an item before another that is not the first of a loop.
+    pub fn insert(&mut self, at: usize, item: Item) {
+        self.items.insert(at, item);
+        self.depths.insert(at, self.depths[at]);
+        for (first, last) in &mut self.loops {
+            *first += usize::from(*first >= at);
+            *last += usize::from(*last >= at);
+        }
     }
 
     /// The next item is the first of a loop.

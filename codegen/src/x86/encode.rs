@@ -14,7 +14,7 @@ const NAMES: u64 = 1 << 46;
 const FAR: u64 = 1 << 24;
 const SAVED: [u8; 6] = [3, 5, 12, 13, 14, 15];
 /// Bytes of the four arguments at the bottom of the stack.
-const ARGUMENTS: i64 = 32;
+pub const ARGUMENTS: i64 = 32;
 
 /// Machine code, constants behind it.
 pub fn encode(code: &Program, places: &Places) -> Result<Vec<u8>> {
@@ -46,7 +46,7 @@ impl<'a> Encoder<'a> {
 
     fn bytes(mut self) -> Result<Vec<u8>> {
         let saved: Vec<Register> = SAVED.into_iter().filter(|n| self.uses(*n)).map(|n| general(n, Size::R64)).collect();
-        let frame = ARGUMENTS as i32 + 8 * self.places.slots as i32;
+        let frame = ARGUMENTS as i32 + self.code.stack as i32 + 8 * self.places.slots as i32;
         for register in &saved {
             self.push(Instruction::with1(Code::Push_r64, *register));
         }
@@ -116,7 +116,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn slot(&self, slot: u32) -> MemoryOperand {
-        stack(ARGUMENTS + 8 * i64::from(slot))
+        stack(ARGUMENTS + i64::from(self.code.stack) + 8 * i64::from(slot))
     }
 
     fn fetch(&mut self, to: Register, v: V) {

@@ -24,6 +24,7 @@ mod masks;
 mod ops;
 mod scalar;
 mod select;
+mod spill;
 mod table;
 
 use mlc_ir::target::Target;
@@ -84,8 +85,8 @@ fn refuse<T>(why: impl Into<String>) -> Result<T> {
 /// # Errors
 /// If the tile holds something that is not covered, or needs more vector registers than there are.
 pub fn emit(tile: &Tile, isa: Isa) -> Result<Vec<u8>> {
-    let code = select::select(tile, isa)?;
-    let places = allocate::allocate(&code, isa)?;
+    let mut code = select::select(tile, isa)?;
+    let places = allocate::allocate(&mut code, isa)?;
     encode::encode(&code, &places)
 }
 
