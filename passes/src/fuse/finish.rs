@@ -1,5 +1,6 @@
 //! The last touch: stages read once are put into their reader, axes and kernels get their names, unused buffers go.
 
+use super::report::Report;
 use super::rewrite::map_stage_indices;
 use super::rewrite::{Substitution, replace_stages, rewrite, stage_uses, tree_size};
 use super::simplify::{drop_stages, substitute_stage};
@@ -12,14 +13,18 @@ use std::collections::{HashMap, HashSet};
 const SIZE: usize = 300;
 
 /// Puts a program in its final form.
-pub fn finish(program: &mut Program) {
+pub fn finish(program: &mut Program, report: &mut Report) {
     let facts = program.facts.clone();
     let mut names = HashMap::new();
     each_kernel(&mut program.body, &mut |kernel| {
         join_stages(kernel);
         join_stores(kernel);
         rename_axes(kernel, &facts);
-        kernel.name = unique(&kernel.name, &mut names);
+        let name = unique(&kernel.name, &mut names);
+        if name != kernel.name {
+            report.renamed.push((name.clone(), kernel.name.clone()));
+        }
+        kernel.name = name;
     });
     drop_buffers(program);
 }

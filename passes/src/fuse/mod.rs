@@ -49,7 +49,7 @@ pub const PIPELINE: &[Pass] = &[
     ("fuse", |program, report| within(program, report, fuse_all)),
     ("transpose", |program, report| within(program, report, transpose::turn)),
     ("border", |program, report| within(program, report, border::in_place)),
-    ("finish", |program, _| finish::finish(program)),
+    ("finish", finish::finish),
 ];
 
 /// Runs all passes.

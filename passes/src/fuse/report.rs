@@ -1,7 +1,7 @@
 //! What was fused, and what was not and why: for `--explain`.
 
 use mlc_ir::Name;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The rules by which kernels are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,10 +44,43 @@ pub struct Report {
     pub before: usize,
     /// Kernels after.
     pub after: usize,
+    /// New and old name of each kernel that was renamed at last, so that names are unique.
+    pub renamed: Vec<(Name, Name)>,
     pub(super) seen: HashSet<(Name, Name, &'static str)>,
 }
 
 impl Report {
+    /// The nodes whose computation is in each of these kernels, in the order they were merged. What fusion knows of nodes
+    /// are names, so all kernels that are left of one node name the same.
+    pub fn nodes(&self, kernels: &[String]) -> Vec<Vec<String>> {
+        let mut nodes: HashMap<&str, Vec<&str>> = HashMap::new();
+        for Fused { rule, consumer, producer } in &self.fused {
+            let (to, from): (&str, &str) = (consumer, producer);
+            let of = |name| nodes.get(name).cloned().unwrap_or_else(|| vec![name]);
+            let (mut all, last) = (of(from), of(to));
+            all.extend(last.into_iter().filter(|name| !of(from).contains(name)));
+            match rule {
+                Rule::Inline => drop(nodes.insert(to, all)),
+                // One of the two names is left.
+                Rule::Epilogue | Rule::Rows | Rule::Output | Rule::Same => {
+                    nodes.insert(from, all.clone());
+                    nodes.insert(to, all);
+                }
+                // A copy made for a kernel, and called after it, is the work of that kernel's node.
+                _ if from.strip_prefix(to).is_some_and(|rest| rest.starts_with('.')) => {
+                    nodes.insert(from, vec![to]);
+                }
+                _ => {}
+            }
+        }
+        let old: HashMap<&str, &str> = self.renamed.iter().map(|(new, old)| (&**new, &**old)).collect();
+        let of = |kernel: &String| {
+            let name = old.get(kernel.as_str()).copied().unwrap_or(kernel);
+            nodes.get(name).map_or_else(|| vec![name.into()], |all| all.iter().map(|&node| node.into()).collect())
+        };
+        kernels.iter().map(of).collect()
+    }
+
     pub(super) fn fused(&mut self, rule: Rule, consumer: &Name, producer: &Name) {
         self.fused.push(Fused { rule, consumer: consumer.clone(), producer: producer.clone() });
     }

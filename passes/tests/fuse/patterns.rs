@@ -232,3 +232,20 @@ fn results_that_are_inputs_or_used_inside_stay_right() {
     let result = m.check(&[x, a, b, a]);
     assert_eq!(result.program.outputs.len(), 4);
 }
+
+#[test]
+fn a_kernel_knows_its_nodes() {
+    let mut m = Model::new();
+    let (x, w, b) = (m.input(&[0, 6]), m.weight(&[6, 8]), m.weight(&[8]));
+    let product = m.op("MatMul", &[x, w]);
+    let sum = m.op("Add", &[product, b]);
+    let y = m.op("Relu", &[sum]);
+    let fused = m.check(&[y]);
+    assert_eq!(fused.kernels, 1);
+    let mut names = Vec::new();
+    mlc_ir::program::Step::visit_kernels(&fused.program.body, &mut |kernel| names.push(kernel.name.to_string()));
+    let nodes = fused.report.nodes(&names).remove(0);
+    let has = |op: &str| nodes.iter().any(|node| node.starts_with(op));
+    assert!(["matmul", "add", "relu"].into_iter().all(has), "{nodes:?}");
+    assert!(nodes[0].starts_with("matmul"), "{nodes:?}");
+}
