@@ -11,6 +11,7 @@ use crate::driver::{Entries, Functions, define_entries, describe, input_symbols}
 use crate::kernels::{Scheduled, machine, own_isa, schedule_program};
 use crate::linear::linearize;
 use crate::lower::Lowered;
+use crate::work::Work;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -63,6 +64,8 @@ pub struct JitCode {
     pub descriptor: Vec<u8>,
     /// The packed weights.
     pub weights: Packed,
+    /// What each kernel does.
+    pub work: Vec<Work>,
     /// Holds the code.
     pub module: JITModule,
 }
@@ -89,6 +92,7 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
     let names = kernels.iter().map(|kernel| kernel.lowered.tile.name.to_string()).collect();
     let target = format!("{} {}", options.triple, used(options).join(","));
     let mut description = describe(&program, &arena, &options.name, &target, names);
+    description.work = kernels.iter().map(|kernel| kernel.work.clone()).collect();
     description.weights_bytes = packed.len();
     description.placement = placement.unwrap_or(Placement::usual(packed.len()));
     let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;
@@ -162,6 +166,7 @@ pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
         message: module.get_finalized_function(functions.message),
         descriptor: descriptor::build(&prepared.description, arch),
         weights: prepared.packed,
+        work: prepared.description.work,
         module,
     })
 }
@@ -231,7 +236,7 @@ fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options)
     let signature = clif::signature(&*isa);
     let mut builder = FunctionBuilderContext::new();
     let mut kernels: Vec<(Lowered, FuncId)> = Vec::new();
-    for (number, Scheduled { lowered, code, like }) in prepared.kernels.iter().enumerate() {
+    for (number, Scheduled { lowered, code, like, .. }) in prepared.kernels.iter().enumerate() {
         if *like < number {
             kernels.push((lowered.clone(), kernels[*like].1));
             continue;

@@ -8,7 +8,8 @@
 use crate::layout::{Layout, assign};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
-use crate::schedule::{Plan, choose};
+use crate::schedule::{self, Plan, choose};
+use crate::work::{self, Work};
 use crate::x86::{self, Isa};
 use mlc_ir::Result;
 use mlc_ir::program::{Kernel, Program, Step};
@@ -26,6 +27,8 @@ pub struct Scheduled {
     pub code: std::result::Result<Vec<u8>, String>,
     /// Number of the first kernel that is like this one: itself, or an earlier one with the same code.
     pub like: usize,
+    /// For profiles.
+    pub work: Work,
 }
 
 /// What Cranelift's x86-64 offers whatever the processor has.
@@ -53,7 +56,7 @@ pub(crate) fn own_isa(triple: &Triple, features: &[String]) -> Option<Isa> {
 /// If a kernel cannot be lowered; names it.
 pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowered>, Vec<Layout>)> {
     let layouts = assign(program, target);
-    let kernels = kernels(program).into_iter().map(|kernel| lower_kernel(kernel, program, &layouts, target));
+    let kernels = kernels(program).into_iter().map(|kernel| Ok(lower_kernel(kernel, program, &layouts, target)?.1));
     Ok((kernels.collect::<Result<Vec<_>>>()?, layouts))
 }
 
@@ -71,8 +74,8 @@ pub fn schedule_program(program: &mut Program, target: &Target) -> Result<(Vec<S
             scheduled.push(renamed(&scheduled[*like], places, kernel, &buffers, program));
             continue;
         }
-        let (lowered, code) = schedule_kernel(kernel, program, &layouts, target)?;
-        scheduled.push(Scheduled { lowered, code, like: number });
+        let (steps, lowered, code) = schedule_kernel(kernel, program, &layouts, target)?;
+        scheduled.push(Scheduled { lowered, code, like: number, work: work::of(kernel, program, &steps) });
         known.insert(key, (number, buffers));
     }
     Ok((scheduled, layouts))
@@ -84,30 +87,40 @@ fn kernels(program: &Program) -> Vec<&Kernel> {
     kernels
 }
 
-fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<Lowered> {
+type Steps = Vec<schedule::Step>;
+
+fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Steps, Lowered)> {
     let steps = choose(kernel, program, layouts, target);
     let plan = Plan::new(kernel, &steps)?;
-    lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))
+    let lowered = lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))?;
+    Ok((steps, lowered))
 }
 
 type Code = std::result::Result<Vec<u8>, String>;
 
-fn schedule_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Lowered, Code)> {
+fn schedule_kernel(
+    kernel: &Kernel,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+) -> Result<(Steps, Lowered, Code)> {
     let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
     let Some(isa) = Isa::ALL.into_iter().find(|isa| isa.target() == *target) else {
-        return Ok((lowered_for(target)?, Err("this processor has no emitter of its own".into())));
+        let (steps, lowered) = lowered_for(target)?;
+        return Ok((steps, lowered, Err("this processor has no emitter of its own".into())));
     };
     let mut refused = String::new();
     // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
     for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
-        let lowered = lowered_for(&Target { vector_regs, ..target.clone() })?;
+        let (steps, lowered) = lowered_for(&Target { vector_regs, ..target.clone() })?;
         let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
         match x86::emit(&tile, isa) {
-            Ok(code) => return Ok((lowered, Ok(code))),
+            Ok(code) => return Ok((steps, lowered, Ok(code))),
             Err(why) => refused = why.to_string(),
         }
     }
-    Ok((lowered_for(&CRANELIFT)?, Err(refused)))
+    let (steps, lowered) = lowered_for(&CRANELIFT)?;
+    Ok((steps, lowered, Err(refused)))
 }
 
 /// What decides a kernel's tile: its text with its buffers numbered as they come, and how these lie; and the buffers.
@@ -140,6 +153,7 @@ fn signature(kernel: &Kernel, program: &Program, layouts: &[Layout]) -> (String,
 /// What was made of a kernel with other buffers at the same places.
 fn renamed(like: &Scheduled, places: &[u32], kernel: &Kernel, buffers: &[u32], program: &Program) -> Scheduled {
     let mut scheduled = like.clone();
+    scheduled.work.kernel = kernel.name.to_string();
     let lowered = &mut scheduled.lowered;
     lowered.tile.name = kernel.name.clone();
     for (buffer, param) in lowered.buffers.iter_mut().zip(&mut lowered.tile.params) {

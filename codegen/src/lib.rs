@@ -5,6 +5,7 @@
 //! | [`layout`] | how buffers lie in memory |
 //! | [`schedule`] | how a kernel's loops run: steps, checked, chosen by cost |
 //! | [`kernels`] | all of these for a program, and who emits each kernel |
+//! | [`work`] | what a kernel computes and touches, for profiles |
 //! | [`lower`] | a scheduled kernel as an indexed tile |
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
 //! | [`x86`] | a linear tile as machine code for AVX-512 |
@@ -21,4 +22,5 @@ pub mod linear;
 pub mod lower;
 pub mod math;
 pub mod schedule;
+pub mod work;
 pub mod x86;

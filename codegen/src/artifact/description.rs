@@ -4,6 +4,7 @@ use mlc_abi::{code, descriptor::is_identifier};
 use mlc_ir::DType;
 
 use super::Error;
+use crate::work::Work;
 
 /// A symbolic dimension and its inclusive range.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,6 +92,8 @@ pub struct Description {
     pub outputs: Vec<Tensor>,
     /// Kernel names, by the index that profiling reports.
     pub kernels: Vec<String>,
+    /// What each kernel does, in the same order; for the manifest alone.
+    pub work: Vec<Work>,
     /// Memory.
     pub arena: Arena,
     /// Size of the packed weights, without slack.

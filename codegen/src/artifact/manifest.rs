@@ -3,6 +3,8 @@
 use mlc_abi::{Architecture, feature};
 use serde::Serialize;
 
+use crate::work::Work;
+
 use super::{Check, Description, Dim, Error, Kind, Placement, Tensor};
 
 /// The version of the schema; a field may be added without a new one, none is removed or changes its meaning.
@@ -24,6 +26,7 @@ struct Manifest<'a> {
     arena: ArenaRow<'a>,
     weights: WeightsRow,
     kernels: &'a [String],
+    work: &'a [Work],
     codes: Vec<CodeRow>,
     content_hash: String,
 }
@@ -125,6 +128,7 @@ pub(super) fn text(
             xxh3_64: format!("{weights_hash:016x}"),
         },
         kernels: &d.kernels,
+        work: &d.work,
         codes: d.checks().into_iter().map(|Check { code, text, .. }| CodeRow { code, text }).collect(),
         content_hash: format!("{content_hash:016x}"),
     };

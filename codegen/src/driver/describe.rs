@@ -48,6 +48,7 @@ pub fn describe(program: &Program, arena: &Arena, name: &str, target: &str, kern
         inputs: program.inputs.iter().map(tensor).collect(),
         outputs: program.outputs.iter().map(tensor).collect(),
         kernels,
+        work: vec![],
         arena: artifact::Arena {
             bytes: arena.size.as_const().map(|n| n as u64),
             text: arena.size.to_string(),

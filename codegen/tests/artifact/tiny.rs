@@ -37,6 +37,7 @@ pub fn description(name: &str, weights: u64, placement: Placement) -> Descriptio
         inputs: vec![tensor("x")],
         outputs: vec![tensor("y/*out*/")],
         kernels: vec!["scale".into()],
+        work: vec![],
         arena: Arena { bytes: None, text: "64 * workers".into(), scratch: 64, stack: 256 },
         weights_bytes: weights,
         placement,
