@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::ffi::c_void;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mlc_abi::{ABI, Host, KernelFn};
 
@@ -21,11 +21,23 @@ pub struct Timing {
     pub nanoseconds: u64,
 }
 
-/// Sums by kernel index.
+/// One call of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Number of the kernel in the descriptor.
+    pub kernel: usize,
+    /// When it began, since tracing was switched on.
+    pub begun: Duration,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Sums by kernel index, and the calls themselves if they are asked for.
 #[derive(Default)]
 struct Profile {
     begun: Option<Instant>,
     sums: Vec<(u64, u64)>,
+    calls: Option<(Instant, Vec<Call>)>,
 }
 
 /// The state behind the callbacks.
@@ -38,7 +50,7 @@ pub(crate) struct Context {
 impl Context {
     /// With threads, for a model of so many kernels.
     pub fn new(pool: Pool, kernels: usize) -> Context {
-        let profile = Profile { begun: None, sums: vec![(0, 0); kernels] };
+        let profile = Profile { begun: None, sums: vec![(0, 0); kernels], calls: None };
         Context { pool, profile: RefCell::new(profile), profiling: false }
     }
 
@@ -53,6 +65,17 @@ impl Context {
         if on {
             self.profile.get_mut().sums.fill((0, 0));
         }
+    }
+
+    /// Switches the profile on or off, and with it keeping every call.
+    pub fn set_trace(&mut self, on: bool) {
+        self.set_profile(on);
+        self.profile.get_mut().calls = on.then(|| (Instant::now(), vec![]));
+    }
+
+    /// Every call since tracing was switched on.
+    pub fn calls(&self) -> Vec<Call> {
+        self.profile.borrow().calls.as_ref().map(|it| it.1.clone()).unwrap_or_default()
     }
 
     /// Calls and nanoseconds by kernel index.
@@ -100,8 +123,12 @@ unsafe extern "C" fn profile(ctx: *mut c_void, kernel: u32, phase: u32) {
         return;
     }
     let Some(begun) = profile.begun.take() else { return };
+    let time = now.duration_since(begun);
     if let Some(sum) = profile.sums.get_mut(kernel as usize) {
         sum.0 += 1;
-        sum.1 += now.duration_since(begun).as_nanos() as u64;
+        sum.1 += time.as_nanos() as u64;
+    }
+    if let Some((start, calls)) = &mut profile.calls {
+        calls.push(Call { kernel: kernel as usize, begun: begun.duration_since(*start), time });
     }
 }

@@ -36,7 +36,7 @@ mod weights;
 
 pub use cpu::features;
 pub use error::{Error, Reason};
-pub use host::Timing;
+pub use host::{Call, Timing};
 pub use mlc_abi as abi;
 pub use model::{Model, Options, RawParts};
 pub use session::Session;

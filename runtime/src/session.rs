@@ -6,7 +6,7 @@ use mlc_abi::Tensor;
 use mlc_abi::code;
 
 use crate::error::{Error, Reason};
-use crate::host::{Context, Timing};
+use crate::host::{Call, Context, Timing};
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::tensor::{TensorBuf, TensorView};
@@ -160,6 +160,16 @@ impl Session {
     /// Switches measuring by kernel on, from 0, or off.
     pub fn profile(&mut self, on: bool) {
         self.context.set_profile(on);
+    }
+
+    /// Switches measuring every call of a kernel on, or off; it keeps 40 bytes a call.
+    pub fn trace(&mut self, on: bool) {
+        self.context.set_trace(on);
+    }
+
+    /// Every call since [`trace`](Session::trace) was switched on.
+    pub fn calls(&self) -> Vec<Call> {
+        self.context.calls()
     }
 
     /// What was measured, in the order of the descriptor.
