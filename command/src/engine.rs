@@ -6,6 +6,7 @@ use crate::interface::Interface;
 use crate::targets::Target;
 use mlc_codegen::artifact::Weights;
 use mlc_codegen::compile::{JitCode, Options, compile_jit};
+use mlc_codegen::work::Work;
 use mlc_ir::program::{Program, interp};
 use mlc_ir::{DType, Error, Tensor};
 use mlc_runtime::{Model, RawParts, Session, TensorBuf, TensorView};
@@ -68,10 +69,7 @@ impl Engine {
     /// # Errors
     /// If the program is not supported.
     pub fn compiled(program: Program, threads: usize) -> Result<Engine> {
-        let Target { triple, features } = crate::targets::find("host", None)?;
-        let options = Options { name: "model".into(), triple, features, placement: None };
-        let model = load(compile_jit(program, &options)?)?;
-        Ok(Engine::Compiled(Box::new(model.session(threads)?)))
+        Ok(Engine::Compiled(Box::new(compile(program, threads)?.0)))
     }
 
     /// Opens a compiled artifact.
@@ -159,6 +157,18 @@ fn tensor(buffer: &TensorBuf) -> Result<Tensor> {
     let dtype = DType::from_onnx(buffer.dtype() as i32).ok_or_else(|| Error::internal("an output has no type"))?;
     let shape = buffer.shape().iter().map(|&n| n as usize).collect();
     Ok(Tensor::new(dtype, shape, buffer.bytes().to_vec())?)
+}
+
+/// Compiles a program into memory, for this machine, and says what each kernel does. As many threads as it has if 0.
+///
+/// # Errors
+/// If the program is not supported.
+pub fn compile(program: Program, threads: usize) -> Result<(Session, Vec<Work>)> {
+    let Target { triple, features } = crate::targets::find("host", None)?;
+    let options = Options { name: "model".into(), triple, features, placement: None };
+    let mut code = compile_jit(program, &options)?;
+    let work = std::mem::take(&mut code.work);
+    Ok((load(code)?.session(threads)?, work))
 }
 
 /// The weights with their slack, aligned.

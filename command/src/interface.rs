@@ -172,9 +172,7 @@ impl Port {
                 let message = format!("input {self}: say how large `{name}` is, with `--dim {name}=N`");
                 return Err(Failure::usage(message));
             }
-            let value =
-                dim.eval(&mut |leaf| if let Leaf::Sym(name) = leaf { sizes.get(&***name).copied() } else { None });
-            let value = value.and_then(|n| usize::try_from(n).ok());
+            let value = value(dim, sizes).and_then(|n| usize::try_from(n).ok());
             value.ok_or_else(|| Failure::usage(format!("input {self}: {dim} is no extent with these sizes")))
         };
         self.shape.iter().map(extent).collect()
@@ -199,6 +197,15 @@ impl fmt::Display for Symbol {
             None => write!(f, "`{}` (from {})", self.name, self.low),
         }
     }
+}
+
+fn value(index: &Index, sizes: &Sizes) -> Option<i64> {
+    index.eval(&mut |leaf| if let Leaf::Sym(name) = leaf { sizes.get(&***name).copied() } else { None })
+}
+
+/// The value of a formula of symbols, where these have known sizes.
+pub fn formula(text: &str, sizes: &Sizes) -> Option<i64> {
+    value(&parse_index(&mut Lexer::new(text)).ok()?, sizes)
 }
 
 fn index(dim: Dim, symbols: &[Symbol]) -> Index {

@@ -11,6 +11,7 @@
 //! | [`classes`] | what a classifier answers |
 //! | [`artifact`] | looks into compiled artifacts |
 //! | [`output`] | files that appear complete or not at all |
+//! | [`profile`], [`roofline`] | what kernels do, how fast, and how fast this machine could |
 //! | [`listing`] | programs, tiles and code as text |
 //! | [`targets`] | names of targets and processors |
 //! | [`progress`], [`text`] | how to speak to people |
@@ -29,8 +30,10 @@ pub mod model;
 pub mod outcome;
 pub mod output;
 pub mod picture;
+pub mod profile;
 pub mod progress;
 pub mod random;
+pub mod roofline;
 pub mod source;
 pub mod targets;
 pub mod text;

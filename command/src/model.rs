@@ -1,6 +1,7 @@
 //! From a model file to a fused program.
 
 use crate::failure::{Failure, Result};
+use mlc_codegen::work::Work;
 use mlc_frontend::Options;
 use mlc_ir::{ErrorKind, Graph, Program, Tensor};
 use mlc_passes::Snapshot;
@@ -60,6 +61,12 @@ pub fn reference(graph: &Graph) -> mlc_ir::Result<Program> {
 /// As [`reference()`].
 pub fn optimize(graph: Graph, passes: &Passes) -> mlc_ir::Result<(Program, Report)> {
     mlc_passes::optimize(graph, options(passes))
+}
+
+/// Says which nodes are in each kernel.
+pub fn name_nodes(work: &mut [Work], report: &Report) {
+    let kernels: Vec<String> = work.iter().map(|it| it.kernel.clone()).collect();
+    work.iter_mut().zip(report.fusion.nodes(&kernels)).for_each(|(it, nodes)| it.nodes = nodes);
 }
 
 /// What a pass leaves, as text.

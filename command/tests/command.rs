@@ -76,6 +76,78 @@ fn bench_keeps_its_promise() {
     mlc(["bench", &artifact, "--duration", "0.1"]).fails(2, &["batch", "--dim batch=N"]);
 }
 
+/// The kernels of the example with sizes and rates, from the model itself and from an artifact with its manifest.
+#[test]
+fn a_profile_says_what_kernels_do() {
+    let folder = tempfile::tempdir().unwrap();
+    build(folder.path(), &[]);
+    let artifact = folder.path().join("digits.so").display().to_string();
+    let bench = |file: &str, more: &[&str]| {
+        let args = ["bench", file, "--dim", "batch=2", "--duration", "0.05", "--threads", "1", "--profile"];
+        mlc(args.iter().chain(more)).fine()
+    };
+    for file in [&artifact, &example_text("digits.onnx")] {
+        let answer = bench(file, &["--json"]).json();
+        assert!(answer["unknown"].is_null(), "{answer}");
+        assert!(answer["roofline"]["gflops"].as_f64() > Some(0.0) && answer["roofline"]["gbps"].as_f64() > Some(0.0));
+        let kernels = answer["kernels"].as_array().unwrap();
+        for kernel in kernels {
+            for key in ["operations", "bytes", "gflops", "gbps", "roofline"] {
+                assert!(kernel[key].as_f64().is_some(), "{key}: {kernel}");
+            }
+            assert!(kernel["bytes"].as_f64() > Some(0.0), "{kernel}");
+        }
+        let listed = |key: &str| -> Vec<&str> {
+            let texts = kernels.iter().flat_map(|kernel| kernel[key].as_array().unwrap());
+            texts.map(|text| text.as_str().unwrap()).collect()
+        };
+        assert!(listed("schedule").iter().any(|step| step.starts_with("block(")), "{answer}");
+        assert!(kernels.iter().any(|kernel| kernel["nodes"].as_array().unwrap().len() > 1), "{answer}");
+        let most = kernels.iter().map(|kernel| kernel["operations"].as_f64().unwrap()).sum::<f64>();
+        assert!((1e6..1e8).contains(&most), "{most} operations");
+    }
+    let text = bench(&artifact, &[]).out;
+    for part in ["GF/s", "GB/s", "roofline", "nodes", "schedule", "order(", "a lower bound"] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    std::fs::remove_file(folder.path().join("digits.json")).unwrap();
+    let text = bench(&artifact, &[]).out;
+    assert!(text.contains("share") && text.contains("only time and share") && !text.contains("GF/s"), "{text}");
+    build(folder.path(), &["--dim", "batch=2"]);
+    let manifest = std::fs::read(folder.path().join("digits.json")).unwrap();
+    build(folder.path(), &[]);
+    std::fs::write(folder.path().join("digits.json"), manifest).unwrap();
+    let answer = bench(&artifact, &["--json"]).json();
+    assert!(answer["unknown"].as_str().is_some_and(|why| why.contains("another build")), "{answer}");
+}
+
+#[test]
+fn a_trace_has_an_event_for_each_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.trace.json");
+    let (model, trace) = (example_text("digits.onnx"), file.display().to_string());
+    let args = ["bench", &model, "--dim", "batch=2", "--duration", "0.05", "--threads", "1", "--profile"];
+    let answer = mlc(args.into_iter().chain(["--trace", &trace, "--json"])).fine().json();
+    assert_eq!(names(folder.path()), ["run.trace.json"]);
+    let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let events = read["traceEvents"].as_array().unwrap();
+    let calls: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    // The example runs each kernel once.
+    let mut expected: Vec<&str> =
+        answer["kernels"].as_array().unwrap().iter().map(|it| it["kernel"].as_str().unwrap()).collect();
+    let mut seen: Vec<&str> = calls.iter().map(|event| event["name"].as_str().unwrap()).collect();
+    expected.sort_unstable();
+    seen.sort_unstable();
+    assert_eq!(seen, expected);
+    let mut end = 0.0;
+    for event in calls {
+        let (begun, time) = (event["ts"].as_f64().unwrap(), event["dur"].as_f64().unwrap());
+        assert!(begun >= end && time >= 0.0 && event["tid"] == 1, "{event}");
+        assert!(event["args"]["nodes"].is_array() && event["args"]["gflops"].is_number(), "{event}");
+        end = begun + time;
+    }
+}
+
 #[test]
 fn every_kind_of_file_is_written_for_every_family() {
     for target in ["host", "x86-64-v3", "aarch64", "raspberry-pi-5"] {

@@ -1,19 +1,23 @@
 //! `mlc bench`
 
-use super::open;
-use crate::engine::{Choice, Engine, Inputs};
+use super::open_artifact;
+use crate::engine::{self, Choice, Engine, Inputs};
 use crate::failure::{Failure, Result};
 use crate::inputs::InputArgs;
-use crate::interface::Sizes;
+use crate::interface::{Interface, Sizes};
+use crate::model::{self, Passes};
 use crate::outcome::Outcome;
+use crate::output::{Folder, Texts};
+use crate::profile::{Profile, beside};
 use crate::progress::{Stages, Ui};
 use crate::random;
+use crate::roofline::Roofline;
 use crate::source::{Kind, ModelArgs, kind};
-use crate::text::Side::{Left, Right};
-use crate::text::{bytes, table, time};
-use mlc_runtime::{Session, TensorView, Timing};
+use crate::text::{bytes, time};
+use mlc_codegen::work::Work;
+use mlc_runtime::{Call, Session, TensorView, Timing};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Measure how fast a model or artifact runs, and where its time goes.
@@ -25,6 +29,7 @@ use std::time::{Duration, Instant};
 Examples:
   mlc bench model.onnx --dim batch=1 --threads 1
   mlc bench model.so --dim tokens=128 --profile
+  mlc bench model.onnx --dim tokens=128 --trace run.trace.json
   mlc bench model.so --duration 10 --json")]
 pub struct Args {
     /// An ONNX model or a compiled artifact.
@@ -42,9 +47,17 @@ pub struct Args {
     /// How long to measure, in seconds; at least 3 runs are made.
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub duration: f64,
-    /// Also measure each kernel.
+    /// Also measure each kernel: time, arithmetic and memory a second, the part of this machine's roofline, the nodes in
+    /// it, its schedule.
+    ///
+    /// Arithmetic is that on floats. A kernel's roofline is the time it would take at the rates that this machine was seen
+    /// to reach, with as many threads; more than 100% says that data came from caches. An artifact needs its manifest
+    /// beside it.
     #[arg(long)]
     pub profile: bool,
+    /// Write the calls of kernels in one run for ui.perfetto.dev or chrome://tracing.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// What was measured.
@@ -57,6 +70,8 @@ struct Measured {
     threads: usize,
     peak: u64,
     timings: Vec<Timing>,
+    /// Of one run.
+    calls: Vec<Call>,
 }
 
 /// Measures.
@@ -67,18 +82,55 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let sizes = sizes(args)?;
     let mut stages = Stages::new(ui);
     let begun = Instant::now();
-    let engine = open(&args.file, &args.source, Choice::Compiled, args.threads, &mut stages)?;
+    let (mut session, work) = open(args, &mut stages)?;
     let load = begun.elapsed().as_secs_f64();
-    let interface = engine.interface();
+    let interface = Interface::of_descriptor(&session.model().descriptor());
     let given = args.inputs.read(&interface, ui)?;
     let inputs = random::fill(&interface, &given, &sizes)?;
-    let Engine::Compiled(mut session) = engine else {
-        return Err(Failure::usage("only compiled code is measured"));
-    };
+    let sizes: Sizes = sizes.into_iter().chain(interface.bind(&inputs)?).collect();
     let inputs = Inputs::new(&inputs);
-    let measured = stages.stage("measure", || measure(args, &mut session, &inputs.views()?, load))?;
+    let folder = args.trace.as_deref().map(|path| Folder::open(folder_of(path))).transpose()?;
+    let mut measured = stages.stage("measure", || measure(args, &mut session, &inputs.views()?, load))?;
+    // After the process's memory was looked at: this needs some.
+    let wanted = (args.profile || args.trace.is_some()) && work.is_ok();
+    let roofline = stages.stage("roofline", || wanted.then(|| Roofline::measure(measured.threads)).transpose())?;
     drop(stages);
-    Ok(Outcome::fine(measured.text(args), measured.json(args)))
+    let profile = Profile::new(std::mem::take(&mut measured.timings), work, &sizes, roofline);
+    if let (Some(path), Some(folder)) = (&args.trace, folder) {
+        write_trace(path, &profile.trace(&args.file.display().to_string(), &measured.calls))?;
+        folder.keep();
+    }
+    Ok(Outcome::fine(measured.text(args, &profile), measured.json(args, &profile)))
+}
+
+/// A session, and what its kernels do or why that is not known.
+fn open(args: &Args, stages: &mut Stages) -> Result<(Box<Session>, std::result::Result<Vec<Work>, String>)> {
+    if kind(&args.file)? == Kind::Artifact {
+        let engine = open_artifact(&args.file, &args.source, Choice::Compiled, args.threads, stages)?;
+        let Engine::Compiled(session) = engine else {
+            return Err(Failure::usage("only compiled code is measured"));
+        };
+        let work = beside(&args.file, session.model());
+        return Ok((session, work));
+    }
+    let options = args.source.options()?;
+    let graph = stages.stage("read", || model::import(&args.file, &options))?;
+    let (program, report) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
+    let (session, mut work) = stages.stage("compile", || engine::compile(program, args.threads))?;
+    model::name_nodes(&mut work, &report);
+    Ok((Box::new(session), Ok(work)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn write_trace(path: &Path, trace: &Value) -> Result<()> {
+    let name = path.file_name().ok_or_else(|| Failure::usage("`--trace`: name a file"))?;
+    let mut texts = Texts::default();
+    texts.add(name.to_string_lossy().into_owned(), format!("{trace}\n"));
+    texts.stage(folder_of(path))?.commit()?;
+    Ok(())
 }
 
 /// Sizes of symbols; a model has them fixed, and so has none left.
@@ -112,16 +164,21 @@ fn measure(args: &Args, session: &mut Session, inputs: &[TensorView], load: f64)
     repeat(session, args.duration / 10.0, 1)?;
     let mut runs = repeat(session, args.duration, 3)?;
     runs.sort_by(f64::total_cmp);
-    let mut timings = Vec::new();
+    let (mut timings, mut calls) = (session.timings(), Vec::new());
     if args.profile {
         session.profile(true);
         repeat(session, args.duration / 3.0, 3)?;
         timings = session.timings();
         session.profile(false);
-        timings.sort_by_key(|timing| std::cmp::Reverse(timing.nanoseconds));
+    }
+    if args.trace.is_some() {
+        session.trace(true);
+        repeat(session, 0.0, 1)?;
+        calls = session.calls();
+        session.trace(false);
     }
     let (arena, threads) = (session.arena_bytes(), session.threads());
-    Ok(Measured { runs, first, load, arena, threads, peak: peak_rss(), timings })
+    Ok(Measured { runs, first, load, arena, threads, peak: peak_rss(), timings, calls })
 }
 
 impl Measured {
@@ -131,42 +188,27 @@ impl Measured {
         self.runs.get(place.clamp(1, self.runs.len().max(1)) - 1).copied().unwrap_or(0.0)
     }
 
-    fn text(&self, args: &Args) -> String {
+    fn text(&self, args: &Args, profile: &Profile) -> String {
         let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|part| time(self.percentile(part)));
         let mut text = format!("{}, {}\n", args.file.display(), crate::text::count(self.threads, "thread"));
         text += &format!("P50      {p50}\nP90      {p90}\nP99      {p99}\n");
         text += &format!("runs     {}\nload     {}\nfirst    {}\n", self.runs.len(), time(self.load), time(self.first));
         text += &format!("arena    {}\npeak     {} (whole process)\n", bytes(self.arena), bytes(self.peak));
-        let all = self.profiled().max(1) as f64;
-        let rows = self.timings.iter().filter(|timing| timing.calls > 0).map(|timing| {
-            let seconds = timing.nanoseconds as f64 / 1e9;
-            let share = format!("{:.1}%", timing.nanoseconds as f64 / all * 100.0);
-            vec![timing.kernel.clone(), share, time(seconds / timing.calls as f64), timing.calls.to_string()]
-        });
-        let head = [("kernel", Left), ("share", Right), ("a call", Right), ("calls", Right)];
-        let kernels = table(&head, &rows.collect::<Vec<_>>());
-        if kernels.is_empty() { text } else { text + "\n" + &kernels }
+        if let Some(path) = &args.trace {
+            text += &format!("trace    {}, {}\n", path.display(), crate::text::count(self.calls.len(), "call"));
+        }
+        if args.profile { text + "\n" + &profile.text() } else { text }
     }
 
-    fn profiled(&self) -> u64 {
-        self.timings.iter().map(|timing| timing.nanoseconds).sum()
-    }
-
-    fn json(&self, args: &Args) -> Value {
-        let all = self.profiled().max(1) as f64;
-        let kernel = |it: &Timing| {
-            json!({
-                "kernel": it.kernel, "calls": it.calls, "total_ms": it.nanoseconds as f64 / 1e6,
-                "share": it.nanoseconds as f64 / all,
-            })
-        };
+    fn json(&self, args: &Args, profile: &Profile) -> Value {
         json!({
             "schema": "mlc-bench/1", "file": args.file, "threads": self.threads, "runs": self.runs.len(),
             "p50_ms": self.percentile(0.5) * 1e3, "p90_ms": self.percentile(0.9) * 1e3,
             "p99_ms": self.percentile(0.99) * 1e3, "min_ms": self.percentile(0.0) * 1e3,
             "load_ms": self.load * 1e3, "first_ms": self.first * 1e3,
             "peak_rss_bytes": self.peak, "arena_bytes": self.arena,
-            "kernels": self.timings.iter().map(kernel).collect::<Vec<_>>(),
+            "kernels": profile.json(), "roofline": profile.roofline(), "trace": args.trace,
+            "unknown": profile.unknown().filter(|_| args.profile || args.trace.is_some()),
         })
     }
 }

@@ -149,7 +149,8 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
         texts.add(format!("{name}.program"), program.to_string());
     }
     let folder = Folder::open(&args.output)?;
-    let compiled = stages.stage("compile", || compile(program, &options_of(args, &name, &target)))?;
+    let mut compiled = stages.stage("compile", || compile(program, &options_of(args, &name, &target)))?;
+    crate::model::name_nodes(&mut compiled.description.work, &report);
     list(args, &name, &compiled, &facts, &mut texts)?;
     let sizes = Sizes::of(&compiled);
     let files = stages.stage("write", || write(args, compiled, &folder, texts))?;

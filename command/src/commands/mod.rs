@@ -12,19 +12,9 @@ use crate::engine::{Choice, Engine};
 use crate::failure::{Failure, Result};
 use crate::model::{self, Passes};
 use crate::progress::Stages;
-use crate::source::{self, Kind, ModelArgs};
+use crate::source::ModelArgs;
 use mlc_ir::Graph;
 use std::path::Path;
-
-/// A model or artifact, ready to run.
-fn open(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
-    if source::kind(path)? == Kind::Artifact {
-        return open_artifact(path, args, engine, threads, stages);
-    }
-    let options = args.options()?;
-    let graph = stages.stage("read", || model::import(path, &options))?;
-    engine_of(graph, engine, threads, stages)
-}
 
 /// An artifact, ready to run.
 fn open_artifact(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
