@@ -18,8 +18,8 @@ pub struct Split {
 impl Split {
     pub(super) fn parse(node: &OnnxNode) -> Result<Split> {
         let outputs = node.int("num_outputs", node.outputs as i64)?;
-        if outputs < 1 {
-            return Err(Error::invalid("Split must have an output"));
+        if outputs < 1 || outputs != node.outputs as i64 {
+            return Err(Error::invalid(format!("Split has {} outputs, and num_outputs is {outputs}", node.outputs)));
         }
         Ok(Split { axis: node.int("axis", 0)?, extents: node.ints("split")?, outputs })
     }
