@@ -135,6 +135,8 @@ pub struct Program {
     pub stable: HashSet<V>,
     /// Bytes on the stack for vectors.
     pub stack: u32,
+    /// Vectors that waited there, and where.
+    pub waited: Vec<(V, i32)>,
     known: HashMap<Vec<u8>, i32>,
     labels: u32,
     depth: u32,

@@ -31,7 +31,12 @@ pub fn spill(code: &mut Program, full: &Full, isa: Isa) -> bool {
     let (v, last) = (interval.v(), interval.end);
     let sizes = code.items[interval.start..=last].iter().filter_map(|item| size_of(item, v));
     let size = sizes.max_by_key(|size| *size as u8).unwrap_or(Size::Ymm);
-    let busy = |offset: i32| code.items[at..straight].iter().any(|item| touches(item, offset));
+    // A value that came back may still be read from its place.
+    let lives = |v: &V| full.intervals.iter().any(|other| other.v() == *v && other.start <= at && other.end >= at);
+    let busy = |offset: i32| {
+        code.items[at..straight].iter().any(|item| touches(item, offset))
+            || code.waited.iter().any(|(v, place)| *place == offset && lives(v))
+    };
     let offset = (0..).map(|n| ARGUMENTS as i32 + PLACE * n).find(|offset| !busy(*offset)).unwrap_or_default();
     code.stack = code.stack.max((offset + PLACE) as u32 - ARGUMENTS as u32);
     let place = Arg::Mem(Mem { base: Base::Stack, offset, broadcast: false });
@@ -44,6 +49,7 @@ pub fn spill(code: &mut Program, full: &Full, isa: Isa) -> bool {
     code.insert(next, inst(&table::LOAD, Effect::Write, [Arg::Reg(again, size), place]));
     code.insert(at, inst(&table::STORE, Effect::Read, [place, Arg::Reg(v, size)]));
     code.stable.insert(again);
+    code.waited.push((again, offset));
     true
 }
 

@@ -166,3 +166,32 @@ fn functions_in_a_kernel_compile_everywhere() {
         }
     }
 }
+
+/// Values that are used several times, far apart, and more of them than any processor has registers.
+#[test]
+fn more_values_than_registers() {
+    // Whether they may be read from memory depends on the place of the operand.
+    let sides = [("%v{a}", "%v{b}"), ("%v0", "%v{a}"), ("%v{a}", "%v0"), ("%v{odd}", "%v{even}")];
+    let sizes = [(8, 20), (8, 46), (16, 40), (16, 90)];
+    for ((lanes, count), (left, right)) in sizes.into_iter().flat_map(|size| sides.map(|side| (size, side))) {
+        let mut body = String::new();
+        for n in 0..count {
+            body += &format!("%x{n} = load f32x{lanes} @0[{n}, 0]\n%v{n} = mul f32x{lanes} %x{n}, %x{n}\n");
+        }
+        for (turn, stride) in [7, 11, 1].into_iter().enumerate() {
+            for n in 0..count {
+                let (a, b) = (n * stride % count, (n + turn * 5) % count);
+                let named = [("{a}", a), ("{b}", b), ("{odd}", a / 2 * 2 + 1), ("{even}", b / 2 * 2)];
+                let operand =
+                    |side: &str| named.iter().fold(side.to_string(), |s, (name, n)| s.replace(name, &n.to_string()));
+                body += &format!("%s{turn}.{n} = sub f32x{lanes} {}, {}\n", operand(left), operand(right));
+                body += &format!("store f32x{lanes} @1[{turn}, {n}, 0], %s{turn}.{n}\n");
+            }
+        }
+        let text = format!(
+            "tile crowd indexed (@0 x: f32[{count}, {lanes}] input, @1 y: f32[3, {count}, {lanes}] output)
+             tasks %t: 1 {{ {body} }}"
+        );
+        agree(&tile(&text), &[Buffer::of(&numbers(count * lanes)), Buffer::empty(12 * count * lanes)], &[]);
+    }
+}
