@@ -72,6 +72,14 @@ impl Engine {
         Ok(Engine::Compiled(Box::new(compile(program, threads)?.0)))
     }
 
+    /// Compiles a program into memory, for this machine as if it were another that has less.
+    ///
+    /// # Errors
+    /// If the program is not supported, or the target has a feature that this machine lacks.
+    pub fn compiled_for(program: Program, target: Target, threads: usize) -> Result<Engine> {
+        Ok(Engine::Compiled(Box::new(compile_for(program, target, threads)?.0)))
+    }
+
     /// Opens a compiled artifact.
     ///
     /// # Errors
@@ -164,7 +172,11 @@ fn tensor(buffer: &TensorBuf) -> Result<Tensor> {
 /// # Errors
 /// If the program is not supported.
 pub fn compile(program: Program, threads: usize) -> Result<(Session, Vec<Work>)> {
-    let Target { triple, features } = crate::targets::find("host", None)?;
+    compile_for(program, crate::targets::find("host", None)?, threads)
+}
+
+fn compile_for(program: Program, target: Target, threads: usize) -> Result<(Session, Vec<Work>)> {
+    let Target { triple, features } = target;
     let options = Options { name: "model".into(), triple, features, placement: None };
     let mut code = compile_jit(program, &options)?;
     let work = std::mem::take(&mut code.work);

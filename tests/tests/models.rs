@@ -1,14 +1,36 @@
-//! Real models, compiled once with symbolic dims, against onnxruntime's results for several shapes.
+//! Real models, compiled once with symbolic dims, against onnxruntime's results for several shapes: with all that this
+//! machine has, and as for one without AVX-512.
 
+use mlc::engine::Engine;
+use mlc::model::{Passes, optimize};
+use mlc::targets::{Target, find};
 use mlc_ir::Tensor;
 use mlc_tensorio::relative_to_scale;
-use mlc_tests::{Way, load, model_tests};
+use mlc_tests::{load, model_tests};
 
 /// Largest difference that is accepted, relative to the largest value of an output.
 const TOLERANCE: f64 = 1e-4;
 
 #[test]
 fn models_agree_with_onnxruntime() {
+    agree(&find("host", None).expect("this machine is known"));
+}
+
+#[test]
+fn models_for_avx2_agree_with_onnxruntime() {
+    let host = find("host", None).expect("this machine is known");
+    let narrow = find("x86-64-v3", None).expect("a processor the command knows");
+    if narrow.triple.architecture != host.triple.architecture
+        || !narrow.features.iter().all(|feature| host.features.contains(feature))
+    {
+        println!("skipped: this machine has no AVX2");
+        return;
+    }
+    agree(&Target { triple: host.triple, ..narrow });
+}
+
+/// Runs all models, compiled for a target, on all their cases.
+fn agree(target: &Target) {
     let mut wrong = Vec::new();
     for test in model_tests().expect("the models are there: tests/setup.sh fetches them") {
         let graph = match mlc_frontend::import(&test.model, &Default::default()) {
@@ -18,7 +40,10 @@ fn models_agree_with_onnxruntime() {
                 continue;
             }
         };
-        let mut engine = match Way::Compiled.engine(graph) {
+        let program =
+            optimize(graph, &Passes::default()).map(|(program, _)| program).map_err(mlc::failure::Failure::from);
+        let engine = program.and_then(|program| Engine::compiled_for(program, target.clone(), 1));
+        let mut engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
                 wrong.push(format!("{}: {}", test.name, error.message));

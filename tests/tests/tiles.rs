@@ -57,6 +57,11 @@ fn kernels_of_models_are_sound_for_avx512() {
 }
 
 #[test]
+fn kernels_of_models_are_sound_for_avx2() {
+    sound(&Target::avx2());
+}
+
+#[test]
 fn kernels_of_models_are_sound_for_aarch64() {
     sound(&Target::aarch64());
 }
