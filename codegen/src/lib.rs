@@ -8,7 +8,7 @@
 //! | [`work`] | what a kernel computes and touches, for profiles |
 //! | [`lower`] | a scheduled kernel as an indexed tile |
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
-//! | [`x86`] | a linear tile as machine code for AVX-512 |
+//! | [`x86`] | a linear tile as machine code for AVX-512 and AVX2 |
 //! | [`clif`] | a linear tile as machine code, by Cranelift |
 //! | [`artifact`] | objects, libraries, headers, manifests |
 

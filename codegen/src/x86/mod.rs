@@ -3,14 +3,15 @@
 //! In: a linear [`Tile`].  Out: the bytes of a leaf function with the signature of every kernel, its constants behind
 //! it. It refers to nothing outside.
 //!
-//! `select` writes `code` with virtual registers, `allocate` gives them real ones, `encode` makes bytes. A vector
-//! may wait on the stack between two jumps (`spill`), never across one, so never in a loop of accumulators: a tile that
-//! needs more registers than there are is [`Refused`], as is one with a type or instruction that is not covered here; its
-//! kernel is then scheduled for Cranelift instead. General registers, which hold addresses and counters, may lie on the stack.
+//! `select` writes `code` with virtual registers, `allocate` gives them real ones, `encode` makes bytes. A vector may wait
+//! on the stack between two jumps (`spill`), never across one, so that what a loop adds into stays in its register. A tile
+//! that needs more registers than there are is [`Refused`], as is one with a type or instruction that is not covered here;
+//! its kernel is then scheduled for Cranelift instead. General registers, which hold addresses and counters, may lie on
+//! the stack.
 //!
 //! Floats and 32-bit ints of 4, 8 or 16 lanes lie in xmm, ymm or zmm registers, single floats in the first lane of an
-//! xmm register; bools in mask registers, of which the first lanes count, or with AVX2 as ones in vector registers; single ints in general registers, extended to
-//! 64 bits as their type says.
+//! xmm register; bools in mask registers, with AVX2 in vector registers (`masks`); single ints in general registers,
+//! extended to 64 bits as their type says.
 //!
 //! Invariants: needs no feature but those of [`Isa`]; no instruction traps; upper halves are clean at the end.
 
