@@ -154,6 +154,7 @@ fn signature(kernel: &Kernel, program: &Program, layouts: &[Layout]) -> (String,
 fn renamed(like: &Scheduled, places: &[u32], kernel: &Kernel, buffers: &[u32], program: &Program) -> Scheduled {
     let mut scheduled = like.clone();
     scheduled.work.kernel = kernel.name.to_string();
+    scheduled.work.nodes = vec![kernel.name.to_string()];
     let lowered = &mut scheduled.lowered;
     lowered.tile.name = kernel.name.clone();
     for (buffer, param) in lowered.buffers.iter_mut().zip(&mut lowered.tile.params) {

@@ -39,13 +39,8 @@ pub fn of(kernel: &Kernel, program: &Program, steps: &[Step]) -> Work {
         nodes: vec![kernel.name.to_string()],
         operations: formula(operations(kernel)),
         bytes: formula(bytes(kernel, program)),
-        schedule: steps.iter().map(text).collect(),
+        schedule: steps.iter().map(Step::to_string).collect(),
     }
-}
-
-/// `Order(["o1", "o0"])` as `order(o1, o0)`.
-fn text(step: &Step) -> String {
-    format!("{step:?}").replace(['"', '[', ']'], "").to_lowercase()
 }
 
 fn points<'a>(kernel: &Kernel, axes: impl IntoIterator<Item = &'a Name>) -> Index {
@@ -206,7 +201,7 @@ mod tests {
 
     #[test]
     fn steps_are_short_texts() {
-        let steps = [Step::Order(vec!["o1".into(), "o0".into()]), Step::Vector("o1".into(), 16)];
-        assert_eq!(steps.iter().map(text).collect::<Vec<_>>(), ["order(o1, o0)", "vector(o1, 16)"]);
+        let steps = [Step::Order(vec!["o1".into(), "N".into()]), Step::Parallel("o1".into(), 16)];
+        assert_eq!(steps.iter().map(Step::to_string).collect::<Vec<_>>(), ["order(o1, N)", "parallel(o1, 16)"]);
     }
 }

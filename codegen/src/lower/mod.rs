@@ -125,7 +125,7 @@ impl<'a> Lowering<'a> {
 
     fn outer_loops(&mut self, depth: usize, point: Point, shares: &[Share]) -> Result<()> {
         let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&[point]) };
-        if let Some(share) = Self::share_of(shares, &axis) {
+        if let Some(share) = shares.iter().find(|share| share.axis == axis) {
             return self.share_loops(depth, share, &point, shares);
         }
         for segment in self.segments(&axis) {

@@ -13,49 +13,40 @@ pub(super) const TASK: &str = "t";
 
 /// An axis that is dealt out.
 pub(super) struct Share {
-    axis: Name,
+    pub axis: Name,
     /// Blocks of a chunk.
     grain: i64,
-    parts: Vec<Part>,
+    /// Each segment, and its first chunk.
+    parts: Vec<(Segment, Index)>,
+    /// Of all segments.
+    chunks: Index,
     /// The number of a task's chunk.
     chunk: Index,
-}
-
-/// The chunks of a segment.
-struct Part {
-    segment: Segment,
-    first: Index,
-    chunks: Index,
 }
 
 impl Lowering<'_> {
     /// The shares of each task by the plan, and the number of tasks.
     pub(super) fn deal(&mut self) -> (Vec<Share>, Index) {
         let mut shares: Vec<Share> = self.plan.tasks.iter().map(|(axis, grain)| self.share(axis, *grain)).collect();
-        let chunks =
-            |share: &Share| share.parts.iter().map(|part| part.chunks.clone()).fold(Index::zero(), |a, b| a + b);
-        let count = shares.iter().map(chunks).fold(Index::from(1), |a, b| &a * &b);
+        let count = Index::product(shares.iter().map(|share| &share.chunks));
         self.facts.axis(TASK, &count);
         let mut rest = Index::var(TASK);
         for (place, share) in shares.iter_mut().enumerate().rev() {
-            let all = chunks(share);
-            share.chunk = if place == 0 { rest.clone() } else { self.facts.rem(&rest, &all) };
-            rest = self.facts.div(&rest, &all);
+            share.chunk = if place == 0 { rest.clone() } else { self.facts.rem(&rest, &share.chunks) };
+            rest = self.facts.div(&rest, &share.chunks);
         }
         (shares, count)
     }
 
     fn share(&self, axis: &Name, grain: u32) -> Share {
         let grain = i64::from(grain);
-        let mut first = Index::zero();
-        let part = |segment: Segment| {
-            let chunks = self.facts.div(&(segment.count.clone() + (grain - 1)), &Index::from(grain));
-            let part = Part { segment, first: first.clone(), chunks: chunks.clone() };
-            first = first.clone() + chunks;
-            part
-        };
-        let parts = self.segments(axis).into_iter().map(part).collect();
-        Share { axis: axis.clone(), grain, parts, chunk: Index::zero() }
+        let (mut parts, mut chunks) = (Vec::new(), Index::zero());
+        for segment in self.segments(axis) {
+            let own = self.facts.div(&(segment.count.clone() + (grain - 1)), &Index::from(grain));
+            parts.push((segment, chunks.clone()));
+            chunks = chunks + own;
+        }
+        Share { axis: axis.clone(), grain, parts, chunks, chunk: Index::zero() }
     }
 
     /// Writes a task's blocks of an axis.
@@ -65,9 +56,8 @@ impl Lowering<'_> {
             return self.parts(depth, share, chunk, point, shares);
         }
         // Its name, for it is a long expression.
-        let chunks = share.parts.iter().map(|part| part.chunks.clone()).fold(Index::zero(), |a, b| a + b);
-        let end = self.facts.min(&chunks, &(chunk.clone() + 1));
-        let variable = self.open_range(axis, chunk.clone(), end, &chunks);
+        let end = self.facts.min(&share.chunks, &(chunk.clone() + 1));
+        let variable = self.open_range(axis, chunk.clone(), end, &share.chunks);
         self.parts(depth, share, &Index::var(variable), point, shares)?;
         self.close_loop();
         Ok(())
@@ -75,7 +65,7 @@ impl Lowering<'_> {
 
     fn parts(&mut self, depth: usize, share: &Share, chunk: &Index, point: &Point, shares: &[Share]) -> Result<()> {
         let (axis, grain) = (&share.axis, share.grain);
-        for Part { segment, first, .. } in &share.parts {
+        for (segment, first) in &share.parts {
             if share.parts.len() == 1 && grain == 1 {
                 return self.outer_block(depth + 1, axis, segment, segment.at(chunk), point, shares);
             }
@@ -87,10 +77,5 @@ impl Lowering<'_> {
             self.close_loop();
         }
         Ok(())
-    }
-
-    /// An axis's share in a task list.
-    pub(super) fn share_of<'s>(shares: &'s [Share], axis: &Name) -> Option<&'s Share> {
-        shares.iter().find(|share| share.axis == *axis)
     }
 }

@@ -27,6 +27,18 @@ pub enum Step {
     Parallel(Name, u32),
 }
 
+/// As profiles show it: `order(o1, o0)`, `vector(o1, 16)`.
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Step::Order(axes) => write!(f, "order({})", axes.join(", ")),
+            Step::Vector(axis, n) => write!(f, "vector({axis}, {n})"),
+            Step::Block(axis, n) => write!(f, "block({axis}, {n})"),
+            Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
+        }
+    }
+}
+
 /// Steps that fit a kernel.
 #[derive(Clone, Debug)]
 pub struct Plan {

@@ -72,7 +72,6 @@ codes! {
         [];
     TEST: [EVEX_Vptestmd_kr_k1_xmm_xmmm128b32 EVEX_Vptestmd_kr_k1_ymm_ymmm256b32 EVEX_Vptestmd_kr_k1_zmm_zmmm512b32] [];
     EQUAL: [] [VEX_Vpcmpeqd_xmm_xmm_xmmm128 VEX_Vpcmpeqd_ymm_ymm_ymmm256];
-    GREATER: [] [VEX_Vpcmpgtd_xmm_xmm_xmmm128 VEX_Vpcmpgtd_ymm_ymm_ymmm256];
     FLOAT_OF_GENERAL: [EVEX_Vcvtsi2ss_xmm_xmm_rm64_er] [VEX_Vcvtsi2ss_xmm_xmm_rm64];
     FLOAT_OF_INT: [EVEX_Vcvtdq2ps_xmm_k1z_xmmm128b32 EVEX_Vcvtdq2ps_ymm_k1z_ymmm256b32
         EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er]
@@ -153,7 +152,6 @@ pub fn takes_memory(code: Code) -> bool {
         COMPARE_SIGNED,
         COMPARE_UNSIGNED,
         EQUAL,
-        GREATER,
         FLOAT_OF_INT,
         INT_OF_FLOAT,
         ROUND,

@@ -207,3 +207,14 @@ fn what_depends_on_elements_has_an_extent_of_its_own() {
     // Building again gives the same name.
     b.graph.verify().unwrap();
 }
+
+#[test]
+fn split_has_the_outputs_it_says() {
+    for (says, fits) in [(2, true), (3, false), (214, false)] {
+        let mut graph = Graph::new("split");
+        let x = graph.add_input("x", DType::F32, vec![Index::sym("n"), 4.into()]);
+        let node = OnnxNode { outputs: 2, ..axis("Split", 0).with("num_outputs", Attribute::Int(says)) };
+        let split = graph.add("split", node, &[Some(x)]);
+        assert_eq!(split.is_ok(), fits, "{says}");
+    }
+}

@@ -264,3 +264,19 @@ fn a_block_with_guarded_rows_is_proved() {
     assert!(wrong.contains("cannot prove 8*%m + 32*floordiv(%t, 32) + 1 < M"), "{wrong}");
     assert!(wrong.contains("(with %i = 1, %j = 0)"), "{wrong}");
 }
+
+/// Loops over a task's share tell tasks apart; two that only share a name, and begin elsewhere, do not.
+#[test]
+fn a_share_belongs_to_its_loop() {
+    let warnings = |second: &str| {
+        let text = format!(
+            "tile k indexed (@0 y: f32[4*a + 8] output) symbols a tasks %t: a {{
+               loop serial %i in 4*%t .. 4*%t + 4 {{ store f32 @0[%i], 1.0 }}
+               loop serial %i in {second} {{ store f32 @0[%i], 2.0 }} }}"
+        );
+        verify(&tile(&text), &Facts::default()).expect("in bounds").len()
+    };
+    assert_eq!(warnings("4*%t .. 4*%t + 4"), 0);
+    assert_ne!(warnings("4*%t + 4 .. 4*%t + 8"), 0);
+    assert_ne!(warnings("4*%t .. 4*%t + 8"), 0);
+}

@@ -14,6 +14,7 @@ use crate::index::Atom;
 use crate::{Facts, Index};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 /// Stores of a tile that are compared with each other; beyond, only the first ones are.
 const MAX_WRITES: usize = 256;
@@ -35,12 +36,20 @@ type Proof<'a> = &'a dyn Fn(&Index) -> bool;
 struct Given {
     width: Index,
     coordinate: Index,
-    /// What follows if the coordinate is known.
-    tells: Vec<Index>,
+    /// What follows if the coordinate is known, one from the other.
+    tells: Vec<Share>,
     /// 0 if the rest without it is less than the width.
     offset: Index,
     /// What the rest and the lanes leave free of the width at least.
     spare: Option<Index>,
+}
+
+/// Of which coordinate the variable of a loop is a share.
+#[derive(Clone, PartialEq)]
+pub(super) struct Share {
+    coordinate: Index,
+    /// The bound that says so: the share of another loop may lie elsewhere.
+    end: Index,
 }
 
 impl Given {
@@ -109,18 +118,16 @@ impl Verifier<'_> {
     }
 
     /// The coordinates that follow from one.
-    fn tells(&self, atom: &Atom) -> Vec<Index> {
-        let mut all = vec![Index::atom(atom.clone())];
-        while let Some(Atom::Var(name)) = all.last().and_then(Index::as_atom)
-            && let Some(next) = self.shares.get(name)
-        {
-            all.push(next.clone());
-        }
-        all
+    fn tells(&self, atom: &Atom) -> Vec<Share> {
+        let share_of = |index: &Index| match index.as_atom() {
+            Some(Atom::Var(name)) => self.shares.get(name).cloned(),
+            _ => None,
+        };
+        std::iter::successors(share_of(&Index::atom(atom.clone())), |share| share_of(&share.coordinate)).collect()
     }
 
     /// The coordinate that the variable of a loop is a share of: one with `g*c + k <= variable < g*c + g + k`.
-    pub(super) fn share(&self, low: &Index, high: &Index) -> Option<Index> {
+    pub(super) fn share(&self, low: &Index, high: &Index) -> Option<Share> {
         let near = |end: &Index, atom: &Atom| {
             let (grain, rest) = end.factor(atom);
             let fixed = grain.vars().is_empty() && rest.vars().is_empty() && self.facts.nonneg(&(grain.clone() - 1));
@@ -129,7 +136,7 @@ impl Verifier<'_> {
         ends(high).iter().find_map(|end| {
             let atoms: BTreeSet<&Atom> = end.terms().iter().flat_map(|term| &term.0).collect();
             let found = atoms.into_iter().find(|atom| self.is_coordinate(atom) && near(end, atom));
-            found.map(|atom| Index::atom(atom.clone()))
+            found.map(|atom| Share { coordinate: Index::atom(atom.clone()), end: end.clone() })
         })
     }
 
@@ -145,25 +152,9 @@ impl Verifier<'_> {
     /// The pairs of stores that may meet.
     pub(super) fn overlaps(&self) -> Vec<Warning> {
         // Most pairs ask the same.
-        let known: RefCell<HashMap<Index, bool>> = RefCell::default();
-        let proves = |goal: Index| {
-            let answer = known.borrow().get(&goal).copied();
-            answer.unwrap_or_else(|| {
-                let answer = self.facts.proves(&goal);
-                known.borrow_mut().insert(goal, answer);
-                answer
-            })
-        };
-        let enough: RefCell<HashMap<BTreeSet<Index>, bool>> = RefCell::default();
-        let determined = |known: BTreeSet<Index>| {
-            let task = Index::var(self.tile.tasks.0.clone());
-            let answer = enough.borrow().get(&known).copied();
-            answer.unwrap_or_else(|| {
-                let answer = determined(&self.facts, &task, &known, 8);
-                enough.borrow_mut().insert(known, answer);
-                answer
-            })
-        };
+        let task = Index::var(self.tile.tasks.0.clone());
+        let proves = remembered(|goal: &Index| self.facts.proves(goal));
+        let determined = remembered(|known: &BTreeSet<Index>| determined(&self.facts, &task, known, 8));
         let mut warnings: Vec<Warning> = Vec::new();
         for (place, a) in self.writes.iter().enumerate() {
             for b in self.writes[place..].iter().filter(|b| a.buffer == b.buffer) {
@@ -182,12 +173,29 @@ impl Verifier<'_> {
     }
 }
 
+/// A question that is answered once for each thing asked.
+fn remembered<K: Eq + Hash>(answer: impl Fn(&K) -> bool) -> impl Fn(K) -> bool {
+    let known: RefCell<HashMap<K, bool>> = RefCell::default();
+    move |key| {
+        let old = known.borrow().get(&key).copied();
+        old.unwrap_or_else(|| {
+            let new = answer(&key);
+            known.borrow_mut().insert(key, new);
+            new
+        })
+    }
+}
+
 /// The coordinates that two stores at one place have in common.
 fn told(a: &Write, b: &Write, proves: &dyn Fn(Index) -> bool) -> BTreeSet<Index> {
     let mut known = BTreeSet::new();
     for (a, b) in a.given.iter().zip(&b.given) {
         let common = a.iter().zip(b).take_while(|(a, b)| a.same(b, proves));
-        known.extend(common.flat_map(|(a, b)| a.tells.iter().filter(|tells| b.tells.contains(tells))).cloned());
+        for (a, b) in common {
+            let both = a.tells.iter().zip(&b.tells).take_while(|(a, b)| a == b);
+            known.insert(a.coordinate.clone());
+            known.extend(both.map(|(share, _)| share.coordinate.clone()));
+        }
     }
     known
 }

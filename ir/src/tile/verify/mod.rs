@@ -143,7 +143,7 @@ struct Verifier<'a> {
     /// Whether there is one task at most.
     alone: bool,
     /// Variables of loops over the blocks that are a task's share, and the coordinate they follow from.
-    shares: HashMap<Name, Index>,
+    shares: HashMap<Name, disjoint::Share>,
 }
 
 type Check<T = ()> = Result<T, String>;
@@ -228,8 +228,8 @@ impl<'a> Verifier<'a> {
         // A loop over numbers that depend on the task is not thought of as one from 0, for these are long expressions.
         let shared = if *step == 1 && !low.vars().is_empty() { self.share(&low, &high) } else { None };
         let value = match shared {
-            Some(coordinate) => {
-                self.shares.insert(var.clone(), coordinate);
+            Some(share) => {
+                self.shares.insert(var.clone(), share);
                 let least = if self.facts.proves(&low) { Index::zero() } else { low };
                 let end = disjoint::ends(&high).into_iter().find(|end| end.vars().is_empty()).unwrap_or(high);
                 self.facts.assume(end.clone() - 1);
