@@ -263,7 +263,7 @@ impl<'a> Descriptor<'a> {
         self.text(field::ARENA_TEXT)
     }
 
-    /// Scratch memory of one worker, part of the arena.
+    /// Scratch memory of one worker, part of the arena; 0 too if it depends on the inputs.
     pub fn scratch_bytes(&self) -> u64 {
         self.word(field::SCRATCH)
     }

@@ -20,7 +20,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mlc_ir::program::{Program, Step};
-use mlc_ir::{Error, Result};
+use mlc_ir::{Error, Index, Result};
 use target_lexicon::Triple;
 
 /// What to compile for.
@@ -81,7 +81,7 @@ struct Prepared {
 
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
     let (kernels, layouts) = schedule_program(&mut program, &machine(&options.triple, &options.features))?;
-    let arena = memory::plan(&program, &layouts);
+    let arena = memory::plan(&program, &layouts, kernels.iter().map(|kernel| &kernel.lowered.tile));
     check_bounds(&program, &arena)?;
     let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.lowered.buffers.clone()).collect();
     Step::visit_kernels(&program.body, &mut |kernel| looked.extend(kernel.reads()));
@@ -108,7 +108,8 @@ fn check_bounds(program: &Program, arena: &Arena) -> Result<()> {
     let known = input_symbols(program);
     let outputs = program.outputs.iter().map(|&b| (&program.buffer(b).name, &program.buffer(b).shape));
     let outputs = outputs.flat_map(|(name, shape)| shape.iter().map(move |dim| (name.to_string(), dim)));
-    for (name, size) in outputs.chain([("the arena".to_string(), &arena.size)]) {
+    let total = arena.total(&Index::from(1));
+    for (name, size) in outputs.chain([("the arena".to_string(), &total)]) {
         let bound = memory::bounded(size, &program.facts, program);
         if let Some(symbol) = bound.syms().iter().find(|symbol| !known.contains(symbol)) {
             let what = format!("the size of {name} depends on data (`{symbol}`) and has no bound");

@@ -69,8 +69,10 @@ pub struct Arena {
     pub bytes: Option<u64>,
     /// Its size as a formula of symbols and `workers`, for people.
     pub text: String,
-    /// The part of it that each worker has for itself.
-    pub scratch: u64,
+    /// The part of it that each worker has for itself, if that does not depend on the inputs.
+    pub scratch: Option<u64>,
+    /// The same as a formula of symbols, for people.
+    pub scratch_text: String,
     /// Upper bound of the stack one run uses.
     pub stack: u64,
 }

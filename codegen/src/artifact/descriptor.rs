@@ -100,7 +100,7 @@ pub fn build(description: &Description, arch: Architecture) -> Vec<u8> {
     b.u64(0); // the hash of the weights, by `patch`
     b.u64(0); // the hash of the content, by `patch`
     b.u64(fixed.unwrap_or(0));
-    b.u64(description.arena.scratch);
+    b.u64(description.arena.scratch.unwrap_or(0));
     b.u64(description.arena.stack);
     b.string(&description.name);
     b.string(&description.target);

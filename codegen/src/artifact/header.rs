@@ -60,7 +60,7 @@ fn describe(out: &mut String, d: &Description, tensors: &[Tensor]) -> std::fmt::
 
 fn memory(out: &mut String, d: &Description) -> std::fmt::Result {
     writeln!(out, " * Arena: {} bytes, aligned to {}", comment(&d.arena.text), mlc_abi::ARENA_ALIGN)?;
-    writeln!(out, " * Scratch per worker, part of the arena: {} bytes", d.arena.scratch)?;
+    writeln!(out, " * Scratch per worker, part of the arena: {} bytes", comment(&d.arena.scratch_text))?;
     writeln!(out, " * Stack of a run: at most {} bytes", d.arena.stack)?;
     let place = match d.placement {
         _ if d.weights_bytes == 0 => "none".into(),
@@ -98,7 +98,9 @@ fn constants(out: &mut String, d: &Description, upper: &str) -> std::fmt::Result
         writeln!(out, "#define {upper}_ARENA_BYTES {bytes}u")?;
     }
     writeln!(out, "#define {upper}_ARENA_ALIGN {}", mlc_abi::ARENA_ALIGN)?;
-    writeln!(out, "#define {upper}_SCRATCH_BYTES {}u", d.arena.scratch)?;
+    if let Some(bytes) = d.arena.scratch {
+        writeln!(out, "#define {upper}_SCRATCH_BYTES {bytes}u")?;
+    }
     writeln!(out, "#define {upper}_WEIGHTS_BYTES {}u\n", d.weights_bytes)?;
     writeln!(out, "/* What {0}_plan and {0}_run return; {0}_message has the texts. */\nenum {{", d.name)?;
     for code in code::CODES {

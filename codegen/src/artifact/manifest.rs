@@ -65,7 +65,9 @@ struct ArenaRow<'a> {
     bytes: Option<u64>,
     formula: &'a str,
     align: u64,
-    scratch_per_worker: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scratch_per_worker: Option<u64>,
+    scratch_formula: &'a str,
     stack: u64,
 }
 
@@ -115,6 +117,7 @@ pub(super) fn text(
             formula: &d.arena.text,
             align: mlc_abi::ARENA_ALIGN,
             scratch_per_worker: d.arena.scratch,
+            scratch_formula: &d.arena.scratch_text,
             stack: d.arena.stack,
         },
         weights: WeightsRow {

@@ -99,22 +99,24 @@ impl Emitter<'_> {
 
     fn load_args(&mut self, args: Value, scratch: Value) -> Result<()> {
         let flags = self.flags.with_aligned();
-        let (mut place, mut used) = (0, 0i64);
-        for param in &self.tile.params {
-            if param.space != Space::Scratch {
-                let base = self.b.ins().load(types::I64, flags, args, place);
-                self.bases.push(base);
-                place += 8;
-                continue;
-            }
-            let base = self.b.ins().iadd_imm_s(scratch, used);
-            self.bases.push(base);
-            used += (scratch_bytes(param)? + 63) & !63;
-        }
-        for symbol in &self.tile.symbols {
-            let value = self.b.ins().load(types::I64, flags, args, place);
+        let outside = self.tile.params.iter().filter(|param| param.space != Space::Scratch).count() as i32;
+        for (place, symbol) in (outside..).zip(&self.tile.symbols) {
+            let value = self.b.ins().load(types::I64, flags, args, 8 * place);
             self.symbols.insert(symbol.clone(), value);
-            place += 8;
+        }
+        let mut place = 0;
+        for own in self.tile.scratch().0 {
+            let base = match own {
+                Some(offset) => {
+                    let offset = self.eval(&offset)?;
+                    self.b.ins().iadd(scratch, offset)
+                }
+                None => {
+                    place += 8;
+                    self.b.ins().load(types::I64, flags, args, place - 8)
+                }
+            };
+            self.bases.push(base);
         }
         Ok(())
     }
@@ -325,9 +327,4 @@ impl Emitter<'_> {
             Operand::Int(n) => Ok(self.int_constant(*n, ty)),
         }
     }
-}
-
-fn scratch_bytes(param: &mlc_ir::tile::Param) -> Result<i64> {
-    let size = param.dims.iter().try_fold(param.dtype.bytes() as i64, |size, dim| size.checked_mul(dim.as_const()?));
-    size.ok_or_else(|| Error::internal(format!("scratch `{}` has no size", param.name)))
 }

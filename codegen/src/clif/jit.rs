@@ -79,15 +79,11 @@ impl Jit {
     /// Runs tasks. `buffers` has one for each parameter that is not scratch, of exactly its size and slack.
     pub fn run(&self, buffers: &mut [Vec<u8>], symbols: &[i64], tasks: Range<u64>) -> Result<()> {
         let mut given = buffers.iter_mut();
-        let (mut args, mut scratch) = (Vec::new(), 0usize);
-        for param in &self.tile.params {
+        let mut args = Vec::new();
+        for param in self.tile.params.iter().filter(|param| param.space != Space::Scratch) {
             let mut size = param.dtype.bytes();
             for dim in &param.dims {
                 size *= self.number(dim, symbols)? as usize;
-            }
-            if param.space == Space::Scratch {
-                scratch += size.next_multiple_of(64);
-                continue;
             }
             let buffer = given.next().ok_or_else(|| Error::invalid(format!("no buffer for `{}`", param.name)))?;
             if buffer.len() != size + param.slack as usize {
@@ -102,7 +98,7 @@ impl Jit {
             return Err(Error::invalid("more tasks than there are"));
         }
         args.extend(symbols.iter().map(|n| *n as u64));
-        let mut scratch = vec![0u8; scratch + 64];
+        let mut scratch = vec![0u8; self.number(&self.tile.scratch().1, symbols)? as usize + 64];
         // SAFETY: addresses and symbols are as the signature's documentation says; sizes were checked above. That
         // accesses stay within them is what the verifier proved of the tile.
         unsafe { (self.kernel)(args.as_ptr(), tasks.start, tasks.end, scratch.as_mut_ptr()) };

@@ -50,9 +50,10 @@ pub fn describe(program: &Program, arena: &Arena, name: &str, target: &str, kern
         kernels,
         work: vec![],
         arena: artifact::Arena {
-            bytes: arena.size.as_const().map(|n| n as u64),
-            text: arena.size.to_string(),
-            scratch: 0,
+            bytes: arena.total(&Index::from(1)).as_const().map(|n| n as u64),
+            text: arena.total(&Index::sym("workers")).to_string(),
+            scratch: arena.scratch.as_const().map(|n| n as u64),
+            scratch_text: arena.scratch.to_string(),
             stack: 4096,
         },
         weights_bytes: 0,

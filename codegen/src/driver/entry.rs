@@ -10,7 +10,7 @@ use crate::lower::Lowered;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, Type, Value};
+use cranelift_codegen::ir::{AbiParam, BlockArg, InstBuilder, Signature, Type, Value};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use mlc_abi::{Tensor as Raw, code};
@@ -90,7 +90,7 @@ fn plan(module: &mut dyn Module, entries: &Entries) -> Result<FuncId> {
         let some = f.compare(IntCC::NotEqual, workers, 0);
         f.check(some, code::WORKERS);
         shapes(f, entries, inputs, outputs)?;
-        let size = f.index(&entries.arena.size)?;
+        let size = arena_bytes(f, entries, workers)?;
         f.store(size, arena, 0);
         f.give(code::OK);
         Ok(())
@@ -103,13 +103,14 @@ fn run(module: &mut dyn Module, entries: &Entries) -> Result<FuncId> {
     let name = format!("{}_run", entries.description.name);
     define(module, &name, Linkage::Export, signature, |f, module| {
         let p = f.params.clone();
-        let (inputs, outputs, arena, arena_bytes, host) = (p[1], p[2], p[3], p[4], p[5]);
+        let (inputs, outputs, arena, bytes, host) = (p[1], p[2], p[3], p[4], p[5]);
         shapes(f, entries, inputs, outputs)?;
-        check_arena(f, entries, arena, arena_bytes)?;
+        let workers = check_host(f, host);
+        check_arena(f, entries, arena, bytes, workers)?;
         check_data(f, entries, inputs, outputs)?;
-        check_host(f, host);
         let weights = weights(f, module, entries, p[0]);
-        let mut runner = Runner { entries, inputs, outputs, arena, host, weights, dispatch, next: 0 };
+        let scratch = scratch(f, entries, arena)?;
+        let mut runner = Runner { entries, inputs, outputs, arena, scratch, host, weights, dispatch, next: 0 };
         runner.steps(f, module, &entries.program.body)?;
         runner.output_shapes(f)?;
         f.give(code::OK);
@@ -216,14 +217,35 @@ pub(super) fn write_shapes(
     Ok(())
 }
 
-fn check_arena(f: &mut Body, entries: &Entries, arena: Value, bytes: Value) -> Result<()> {
-    if entries.arena.size.is(0) {
+/// The size of the arena for so many workers.
+fn arena_bytes(f: &mut Body, entries: &Entries, workers: Value) -> Result<Value> {
+    let size = f.index(&entries.arena.size)?;
+    if entries.arena.scratch.is(0) {
+        return Ok(size);
+    }
+    let (workers, each) = (f.b.ins().uextend(I64, workers), f.index(&entries.arena.scratch)?);
+    let scratch = f.b.ins().imul(workers, each);
+    Ok(f.b.ins().iadd(size, scratch))
+}
+
+/// Where the first worker's scratch memory begins, and the bytes of each worker's.
+fn scratch(f: &mut Body, entries: &Entries, arena: Value) -> Result<(Value, Value)> {
+    if entries.arena.scratch.is(0) {
+        let none = f.number(0);
+        return Ok((none, none));
+    }
+    let size = f.index(&entries.arena.size)?;
+    Ok((f.b.ins().iadd(arena, size), f.index(&entries.arena.scratch)?))
+}
+
+fn check_arena(f: &mut Body, entries: &Entries, arena: Value, bytes: Value, workers: Value) -> Result<()> {
+    if entries.arena.total(&Index::from(1)).is(0) {
         return Ok(());
     }
     let low = f.b.ins().band_imm_s(arena, mlc_abi::ARENA_ALIGN as i64 - 1);
     let aligned = f.compare(IntCC::Equal, low, 0);
     f.check(aligned, code::ARENA_ALIGNMENT);
-    let size = f.index(&entries.arena.size)?;
+    let size = arena_bytes(f, entries, workers)?;
     let enough = f.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, bytes, size);
     f.check(enough, code::ARENA_TOO_SMALL);
     let none = f.compare(IntCC::Equal, size, 0);
@@ -256,15 +278,21 @@ fn check_data(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) ->
     Ok(())
 }
 
-fn check_host(f: &mut Body, host: Value) {
+/// Checks the host, if there is one, and gives the number of its workers.
+fn check_host(f: &mut Body, host: Value) -> Value {
     let (given, next) = (f.b.create_block(), f.b.create_block());
-    f.b.ins().brif(host, given, &[], next, &[]);
+    let workers = f.b.append_block_param(next, I32);
+    let one = f.b.ins().iconst(I32, 1);
+    f.b.ins().brif(host, given, &[], next, &[BlockArg::Value(one)]);
     f.b.switch_to_block(given);
     let abi = f.load(I32, host, mlc_abi::Host::ABI);
     let same = f.compare(IntCC::Equal, abi, i64::from(mlc_abi::ABI));
     f.check(same, code::HOST_ABI);
-    f.b.ins().jump(next, &[]);
+    let several = f.load(I32, host, mlc_abi::Host::WORKERS);
+    let several = f.b.ins().umax(several, one);
+    f.b.ins().jump(next, &[BlockArg::Value(several)]);
     f.b.switch_to_block(next);
+    workers
 }
 
 /// The address of the weights: what the caller gives, or the embedded ones.

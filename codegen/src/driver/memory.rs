@@ -1,6 +1,7 @@
 //! Memory planning: gives every buffer between kernels an offset in one arena.
 //!
-//! In: a program, its layouts.  Out: an offset for each such buffer and the arena's size, as expressions of the symbols.
+//! In: a program, its layouts and tiles.  Out: an offset for each such buffer, the size of all, and behind them scratch
+//! memory for each worker, as much as the kernel takes that takes most; as expressions of the symbols.
 //! Invariant: buffers that are live at the same time never overlap.
 //!
 //! ```text
@@ -12,6 +13,7 @@
 use crate::layout::Layout;
 use mlc_ir::index::Atom;
 use mlc_ir::program::{Program, Step};
+use mlc_ir::tile::Tile;
 use mlc_ir::{Facts, Index};
 use std::collections::BTreeMap;
 
@@ -23,15 +25,24 @@ const ALIGN: i64 = 64;
 pub struct Arena {
     /// Offset in bytes, by buffer.
     pub offsets: BTreeMap<u32, Index>,
-    /// Size in bytes.
+    /// Size in bytes of the buffers.
     pub size: Index,
+    /// Bytes behind the buffers that each worker has for itself.
+    pub scratch: Index,
+}
+
+impl Arena {
+    /// Bytes for so many workers.
+    pub fn total(&self, workers: &Index) -> Index {
+        self.size.clone() + &self.scratch * workers
+    }
 }
 
 /// First and last step at which each buffer is used.
 type Lives = BTreeMap<u32, (usize, usize)>;
 
 /// Plans the arena. A symbol that depends on data counts with its upper bound.
-pub fn plan(program: &Program, layouts: &[Layout]) -> Arena {
+pub fn plan<'a>(program: &Program, layouts: &[Layout], tiles: impl IntoIterator<Item = &'a Tile>) -> Arena {
     let mut lives = Lives::new();
     let mut clock = 0;
     walk(&program.body, &mut clock, &mut lives);
@@ -43,10 +54,13 @@ pub fn plan(program: &Program, layouts: &[Layout]) -> Arena {
         .map(|(buffer, life)| (buffer, life, size(program, layouts, buffer)))
         .collect();
     let numbers: Option<Vec<i64>> = wanted.iter().map(|w| w.2.as_const()).collect();
-    match numbers {
+    let arena = match numbers {
         Some(numbers) => pack(&wanted, &numbers),
         None => slots(&wanted, &program.facts),
-    }
+    };
+    let scratch = tiles.into_iter().map(|tile| bounded(&tile.scratch().1, &program.facts, program));
+    let scratch = scratch.fold(Index::zero(), |most, own| program.facts.max(&most, &own));
+    Arena { scratch, ..arena }
 }
 
 /// The size of a buffer in bytes, rounded up. Not negative even where a dim is, which only a branch may have that is not
@@ -137,7 +151,7 @@ fn pack(wanted: &[(u32, (usize, usize), Index)], sizes: &[i64]) -> Arena {
         placed.push((i, at));
     }
     let offsets = placed.into_iter().map(|(i, at)| (wanted[i].0, Index::from(at))).collect();
-    Arena { offsets, size: Index::from(top) }
+    Arena { offsets, size: Index::from(top), ..Arena::default() }
 }
 
 /// Sizes are expressions: a buffer takes over a slot that is free, if one is known to be the larger.

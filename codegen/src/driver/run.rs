@@ -17,6 +17,8 @@ pub(super) struct Runner<'a> {
     pub inputs: Value,
     pub outputs: Value,
     pub arena: Value,
+    /// The first worker's scratch memory, and the bytes of each worker's.
+    pub scratch: (Value, Value),
     pub host: Value,
     pub weights: Value,
     pub dispatch: FuncId,
@@ -144,21 +146,23 @@ impl Runner<'_> {
         let address = f.b.ins().func_addr(I64, kernel);
         let dispatch = module.declare_func_in_func(self.dispatch, f.b.func);
         let number = f.b.ins().iconst(I32, number as i64);
-        f.b.ins().call(dispatch, &[self.host, address, block, tasks, number]);
+        let (scratch, each) = self.scratch;
+        f.b.ins().call(dispatch, &[self.host, address, block, tasks, scratch, each, number]);
         Ok(())
     }
 }
 
-/// `NAME.dispatch(host, kernel, args, tasks, number)`: runs a kernel's tasks, on the host's threads if it has some, and
-/// tells its profiler.
+/// `NAME.dispatch(host, kernel, args, tasks, scratch, scratch_bytes, number)`: runs a kernel's tasks, on the host's threads
+/// if it has some, and tells its profiler.
 pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
-    let own = signature(module, &[I64, I64, I64, I64, I32], None);
+    let own = signature(module, &[I64, I64, I64, I64, I64, I64, I32], None);
     let kernel_type = signature(module, &[I64, I64, I64, I64], None);
     let parallel_type = signature(module, &[I64; 6], None);
     let profile_type = signature(module, &[I64, I32, I32], None);
     define(module, &format!("{name}.dispatch"), Linkage::Local, own, |f, _| {
         let p = f.params.clone();
-        let (host, kernel, args, tasks, number) = (p[0], p[1], p[2], p[3], p[4]);
+        let (host, kernel, args, tasks) = (p[0], p[1], p[2], p[3]);
+        let (scratch, each, number) = (p[4], p[5], p[6]);
         let kernel_type = f.b.import_signature(kernel_type);
         let parallel_type = f.b.import_signature(parallel_type);
         let profile_type = f.b.import_signature(profile_type);
@@ -166,7 +170,7 @@ pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
         let (hosted, alone) = (f.b.create_block(), f.b.create_block());
         f.b.ins().brif(host, hosted, &[], alone, &[]);
         f.b.switch_to_block(alone);
-        f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, zero]);
+        f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, scratch]);
         f.b.ins().return_(&[]);
         f.b.switch_to_block(hosted);
         let context = f.load(I64, host, Host::CTX);
@@ -188,10 +192,10 @@ pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
         let (many, one, after) = (f.b.create_block(), f.b.create_block(), f.b.create_block());
         f.b.ins().brif(together, many, &[], one, &[]);
         f.b.switch_to_block(many);
-        f.b.ins().call_indirect(parallel_type, parallel, &[context, kernel, args, tasks, zero, zero]);
+        f.b.ins().call_indirect(parallel_type, parallel, &[context, kernel, args, tasks, scratch, each]);
         f.b.ins().jump(after, &[]);
         f.b.switch_to_block(one);
-        f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, zero]);
+        f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, scratch]);
         f.b.ins().jump(after, &[]);
         f.b.switch_to_block(after);
         tell(f, 1);

@@ -213,7 +213,7 @@ fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], targ
             let column = vector.as_ref().and_then(|(axis, lanes)| {
                 let d = index.iter().position(|i| i.as_var() == Some(axis))?;
                 let outer = plan.outer.contains(axis);
-                outer.then(|| (d, i64::from(*lanes) * i64::from(plan.block(axis))))
+                outer.then(|| (d, i64::from(*lanes) * i64::from(plan.block(0, axis))))
             });
             layouts[buffer as usize] = Layout { order, tile: column };
         }

@@ -55,24 +55,28 @@ impl Lowering<'_> {
 
     /// Where the lanes of a point lie in a buffer.
     pub(super) fn place(&self, buffer: u32, index: &[Index], point: &Point) -> Result<Lanes> {
-        let param = self.param(buffer);
-        let access = |index: Vec<Index>| Access::Indexed { buffer: param, index };
-        let first = self.memory_index(buffer, index, &point.lane(0));
         if index.iter().all(|i| self.uniform(i, point)) {
-            return Ok(Lanes::Same(access(first)));
+            let index = self.memory_index(buffer, index, &point.lane(0));
+            return Ok(Lanes::Same(Access::Indexed { buffer: self.param(buffer), index }));
         }
-        let lanes: Vec<Vec<Index>> =
-            (0..point.lanes()).map(|lane| self.memory_index(buffer, index, &point.lane(lane))).collect();
+        Ok(self.lanes_at(self.param(buffer), point, &|lane| self.memory_index(buffer, index, lane)))
+    }
+
+    /// Where the lanes of a point lie in a parameter, by the place of each.
+    pub(super) fn lanes_at(&self, param: u32, point: &Point, at: &dyn Fn(&Point) -> Vec<Index>) -> Lanes {
+        let access = |index: Vec<Index>| Access::Indexed { buffer: param, index };
+        let lanes: Vec<Vec<Index>> = (0..point.lanes()).map(|lane| at(&point.lane(lane))).collect();
+        let first = lanes[0].clone();
         let follows = |(lane, index): (usize, &Vec<Index>)| {
             let (outer, inner) = index.split_at(index.len() - 1);
             outer == &first[..outer.len()] && inner[0] == first[outer.len()].clone() + lane as i64
         };
         if !first.is_empty() && lanes.iter().enumerate().all(follows) {
-            return Ok(Lanes::Consecutive(access(first)));
+            return Lanes::Consecutive(access(first));
         }
         if lanes.iter().all(|lane| *lane == first) {
-            return Ok(Lanes::Same(access(first)));
+            return Lanes::Same(access(first));
         }
-        Ok(Lanes::Apart(lanes.into_iter().map(access).collect()))
+        Lanes::Apart(lanes.into_iter().map(access).collect())
     }
 }

@@ -189,6 +189,9 @@ impl Lowering<'_> {
         if let Some(value) = self.known(&key) {
             return Ok(self.splat(value, point.lanes()));
         }
+        if let Some(value) = self.kept_value(stage, point) {
+            return Ok(value);
+        }
         let definition = &self.kernel.stages[stage];
         if definition.reduce.is_none() && definition.axes.iter().all(|axis| point.axes.contains_key(axis)) {
             // A map along an inner axis is computed again where it is read.

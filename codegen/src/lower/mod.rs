@@ -10,6 +10,7 @@
 
 mod access;
 mod eval;
+mod kept;
 mod nest;
 mod segment;
 mod tasks;
@@ -60,6 +61,16 @@ impl Point {
         point
     }
 
+    /// The `n`-th point, or vector, of an axis's block.
+    fn in_block(&self, axis: &Name, n: Index) -> Point {
+        let step = self.vector.as_ref().filter(|v| v.0 == *axis).map_or(1, |v| i64::from(v.1));
+        let offset = n * step;
+        let mut point = self.with(axis, self.axes[axis].clone() + offset.clone());
+        point.axes.remove(&block_key(axis));
+        point.axes.insert(offset_key(axis), offset);
+        point
+    }
+
     fn lanes(&self) -> u16 {
         self.vector.as_ref().map_or(1, |v| v.1)
     }
@@ -68,6 +79,9 @@ impl Point {
     fn lane(&self, lane: u16) -> Point {
         let Some((axis, _)) = &self.vector else { return self.clone() };
         let mut point = self.with(axis, self.axes[axis].clone() + i64::from(lane));
+        if let Some(offset) = point.axes.get_mut(&offset_key(axis)) {
+            *offset = offset.clone() + i64::from(lane);
+        }
         point.vector = None;
         point
     }
@@ -89,6 +103,8 @@ enum Key {
     Load(u32, Vec<Index>, u16, bool),
     /// A stage at some axes' values.
     Stage(usize, Vec<Index>, u16),
+    /// A stage's value read from scratch memory, in so many lanes.
+    Kept(usize, Vec<Index>, u16),
     /// A scalar in all lanes.
     Splat(Name, u16),
 }
@@ -111,6 +127,8 @@ struct Lowering<'a> {
     writes: Vec<u32>,
     scopes: Vec<Scope>,
     names: usize,
+    /// The first stage of the nest that is being written.
+    nest: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -120,11 +138,12 @@ impl<'a> Lowering<'a> {
         buffers.retain(|buffer| !writes.contains(buffer));
         buffers.extend(&writes);
         let facts = program.facts.clone();
-        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes: vec![Scope::default()], names: 0 }
+        let scopes = vec![Scope::default()];
+        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes, names: 0, nest: 0 }
     }
 
     fn outer_loops(&mut self, depth: usize, point: Point, shares: &[Share]) -> Result<()> {
-        let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&[point]) };
+        let Some(axis) = self.plan.outer.get(depth).cloned() else { return self.block(&point) };
         if let Some(share) = shares.iter().find(|share| share.axis == axis) {
             return self.share_loops(depth, share, &point, shares);
         }
@@ -159,25 +178,23 @@ impl<'a> Lowering<'a> {
         if depth < self.plan.outer.len() {
             return self.outer_loops(depth, point, shares);
         }
-        let points = self.block_points(&point);
-        self.block(&points)
+        self.block(&point)
+    }
+
+    /// The outer axes with the number of points, or vectors, in a point's block of each; the vector axis comes last.
+    fn blocks(&self, point: &Point) -> Vec<(Name, i64)> {
+        let block = |axis: &Name| Some((axis.clone(), point.axes.get(&block_key(axis))?.as_const()?));
+        let mut blocks: Vec<(Name, i64)> = self.plan.outer.iter().filter_map(block).collect();
+        blocks.sort_by_key(|(axis, _)| point.vector.as_ref().is_some_and(|v| v.0 == *axis));
+        blocks
     }
 
     /// All points of the blocks of a point, the vector axis running fastest.
     fn block_points(&self, point: &Point) -> Vec<Point> {
-        let mut axes: Vec<&Name> = self.plan.outer.iter().collect();
-        let vector = point.vector.as_ref().map(|v| v.0.clone());
-        axes.sort_by_key(|axis| Some(*axis) == vector.as_ref());
         let mut points = vec![point.clone()];
-        for axis in axes {
-            let Some(block) = point.axes.get(&block_key(axis)).and_then(Index::as_const) else { continue };
-            let step = if Some(axis) == vector.as_ref() { i64::from(point.lanes()) } else { 1 };
-            let spread =
-                |p: &Point| (0..block).map(|n| p.with(axis, p.axes[axis].clone() + n * step)).collect::<Vec<_>>();
+        for (axis, block) in self.blocks(point) {
+            let spread = |p: &Point| (0..block).map(|n| p.in_block(&axis, Index::from(n))).collect::<Vec<_>>();
             points = points.iter().flat_map(spread).collect();
-        }
-        for point in &mut points {
-            point.axes.retain(|name, _| !name.ends_with(BLOCK));
         }
         points
     }
@@ -191,6 +208,10 @@ impl<'a> Lowering<'a> {
             dims.iter().for_each(|dim| symbols.extend(dim.syms()));
             let space = if self.writes.contains(&number) { Space::Output } else { Space::Input };
             params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0 });
+        }
+        for param in self.scratch() {
+            param.dims.iter().for_each(|dim| symbols.extend(dim.syms()));
+            params.push(param);
         }
         let body = self.scopes.pop().expect("the outermost scope").body;
         symbols_of(&body, &mut symbols);
@@ -270,11 +291,14 @@ impl<'a> Lowering<'a> {
     }
 }
 
-const BLOCK: &str = "\u{0}block";
-
 /// Under this name the size of an axis's block travels with the point.
 fn block_key(axis: &Name) -> Name {
-    format!("{axis}{BLOCK}").into()
+    format!("{axis}\u{0}block").into()
+}
+
+/// Under this name the distance of a point from the first one of an axis's block travels with it.
+fn offset_key(axis: &Name) -> Name {
+    format!("{axis}\u{0}offset").into()
 }
 
 fn symbols_of(body: &[Inst], symbols: &mut std::collections::BTreeSet<Name>) {

@@ -5,7 +5,8 @@ use super::segment::Segment;
 use super::{Lowering, Point, Value, typed};
 use mlc_ir::program::{Expr, ExprKind, Reduce, Stage, Store, StoreMode};
 use mlc_ir::tile::{Binary, Compare, Inst, Monoid, Op, Operand, Ref, Type};
-use mlc_ir::{DType, Error, Name, Result};
+use mlc_ir::{DType, Error, Index, Name, Result};
+use std::ops::Range;
 
 /// The accumulators of one point: a vector for each position in a vectorised block of the folded axis, and a scalar.
 struct Cells {
@@ -15,61 +16,98 @@ struct Cells {
 }
 
 impl Lowering<'_> {
-    /// Writes all stages at the points of a block.
-    pub(super) fn block(&mut self, points: &[Point]) -> Result<()> {
-        let mut number = 0;
-        while let Some(stage) = self.kernel.stages.get(number) {
-            let own: Vec<Name> = stage.axes.iter().filter(|name| !self.plan.outer.contains(name)).cloned().collect();
-            if own.is_empty() {
-                number = self.stages_at(number, points)?;
-                continue;
+    /// Writes all stages at a block of points. Some nests have all points of the block written out, so that these share what
+    /// they load; in others the points come one after the other.
+    pub(super) fn block(&mut self, point: &Point) -> Result<()> {
+        let points = self.block_points(point);
+        for run in self.plan.runs() {
+            match run.single && points.len() > 1 {
+                true => self.one_by_one(&run.nests, &self.blocks(point), point)?,
+                false => self.nests(&run.nests, &points)?,
             }
-            if stage.store.is_some() || stage.reduce.is_some() {
-                self.inner_loops(number, &stage.clone(), &own, points)?;
-            }
-            number += 1;
         }
         Ok(())
     }
 
-    /// A stage without inner axes and the maps that follow it, point by point, so that few values live at a time. Gives
-    /// the number of the next stage.
-    fn stages_at(&mut self, first: usize, points: &[Point]) -> Result<usize> {
-        let stages = &self.kernel.stages;
-        let follows = |stage: &&mlc_ir::program::Stage| {
-            stage.reduce.is_none() && stage.axes.iter().all(|name| self.plan.outer.contains(name))
+    /// Loops over the points of a block.
+    fn one_by_one(&mut self, nests: &[Range<usize>], blocks: &[(Name, i64)], point: &Point) -> Result<()> {
+        let Some(((axis, block), rest)) = blocks.split_first() else {
+            return self.nests(nests, std::slice::from_ref(point));
         };
-        let end = first + 1 + stages[first + 1..].iter().take_while(follows).count();
-        let from = if stages[first].reduce.is_some() {
-            self.stage_at(first, &stages[first].clone(), points)?;
-            first + 1
-        } else {
-            first
-        };
-        for point in points {
-            for number in from..end {
-                self.stage_at(number, &self.kernel.stages[number].clone(), std::slice::from_ref(point))?;
-            }
+        if *block == 1 {
+            return self.one_by_one(nests, rest, &point.in_block(axis, Index::zero()));
         }
-        Ok(end)
+        let variable = self.open_loop(axis, &Index::from(*block));
+        self.one_by_one(nests, rest, &point.in_block(axis, Index::var(variable)))?;
+        self.close_loop();
+        Ok(())
     }
 
-    /// Loops over a stage's own inner axes.
-    fn inner_loops(&mut self, number: usize, stage: &Stage, own: &[Name], points: &[Point]) -> Result<()> {
-        let Some((axis, rest)) = own.split_first() else { return self.stage_at(number, stage, points) };
-        self.hoist(&stage.value, own, points)?;
+    fn nests(&mut self, nests: &[Range<usize>], points: &[Point]) -> Result<()> {
+        for nest in nests {
+            self.nest = nest.start;
+            let own = self.inner(nest.start);
+            if own.is_empty() || nest.clone().any(|number| self.must_visit(number)) {
+                self.inner_loops(nest, &own, points)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner axes of a stage's value.
+    fn inner(&self, number: usize) -> Vec<Name> {
+        let axes = &self.kernel.stages[number].axes;
+        axes.iter().filter(|name| !self.plan.outer.contains(name)).cloned().collect()
+    }
+
+    /// Whether a stage is computed where it stands, not only where it is read.
+    fn must_visit(&self, number: usize) -> bool {
+        let stage = &self.kernel.stages[number];
+        stage.store.is_some() || stage.reduce.is_some() || self.plan.kept.contains(&number)
+    }
+
+    /// Loops over the inner axes that the stages of a nest have.
+    fn inner_loops(&mut self, nest: &Range<usize>, own: &[Name], points: &[Point]) -> Result<()> {
+        let Some((axis, rest)) = own.split_first() else { return self.stages_at(nest, points) };
+        for number in nest.clone() {
+            let stage = &self.kernel.stages[number];
+            if !self.must_visit(number) {
+                continue;
+            }
+            let folded = stage.reduce.iter().flat_map(|reduce| &reduce.axes);
+            let inside: Vec<Name> = own.iter().chain(folded).cloned().collect();
+            self.hoist(&stage.value.clone(), &inside, points)?;
+        }
         for segment in self.segments(axis) {
             let variable = self.open_loop(axis, &segment.count);
-            let low = segment.at(&mlc_ir::Index::var(variable));
+            let low = segment.at(&Index::var(variable));
             let spread = points.iter().flat_map(|point| spread(point, axis, &segment, &low)).collect::<Vec<_>>();
-            self.inner_loops(number, stage, rest, &spread)?;
+            self.inner_loops(nest, rest, &spread)?;
             self.close_loop();
         }
         Ok(())
     }
 
-    /// A stage whose axes are all known: its fold, if it has one, and its store.
-    fn stage_at(&mut self, number: usize, stage: &Stage, points: &[Point]) -> Result<()> {
+    /// The stages of a nest where all their axes are known: a fold at all points, then the maps that follow, point by point,
+    /// so that few values live at a time.
+    fn stages_at(&mut self, nest: &Range<usize>, points: &[Point]) -> Result<()> {
+        let mut maps = nest.clone();
+        if self.kernel.stages[nest.start].reduce.is_some() {
+            self.stage_at(nest.start, points)?;
+            maps.next();
+        }
+        let inner = !self.inner(nest.start).is_empty();
+        for point in points {
+            for number in maps.clone().filter(|number| !inner || self.must_visit(*number)).collect::<Vec<_>>() {
+                self.stage_at(number, std::slice::from_ref(point))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A stage whose axes are all known: its fold, if it has one, and where its value goes.
+    fn stage_at(&mut self, number: usize, points: &[Point]) -> Result<()> {
+        let stage = &self.kernel.stages[number].clone();
         let values = match &stage.reduce {
             None => points.iter().map(|point| self.eval(&stage.value, point)).collect::<Result<Vec<_>>>()?,
             Some(reduce) => self.fold(stage, reduce, points)?,
@@ -77,6 +115,7 @@ impl Lowering<'_> {
         for (point, value) in points.iter().zip(values) {
             let key = self.stage_key(number, point);
             self.remember(key, &value);
+            self.keep(number, &value, point);
             if let Some(store) = &stage.store {
                 self.store(store, &value, point)?;
             }
@@ -94,14 +133,14 @@ impl Lowering<'_> {
 
     fn cells(&mut self, reduce: &Reduce, dtype: DType, point: &Point) -> Result<Cells> {
         let identity = identity(reduce.monoid, dtype);
-        let axis = reduce.axes.iter().find(|axis| self.plan.lanes(axis) > 1);
+        let axis = reduce.axes.iter().find(|axis| self.plan.lanes(self.nest, axis) > 1);
         let Some(axis) = axis.filter(|_| point.vector.is_none()) else {
             let narrow = Some(self.cell(typed(dtype, point.lanes()), identity));
             return Ok(Cells { wide: vec![], narrow, lanes: point.lanes() });
         };
         let segments = self.folded_segments(axis);
         let vectors = segments.iter().filter(|s| s.lanes > 1).map(|s| s.block).max().unwrap_or(0);
-        let lanes = self.plan.lanes(axis);
+        let lanes = self.plan.lanes(self.nest, axis);
         let wide = (0..vectors).map(|_| self.cell(typed(dtype, lanes), identity.clone())).collect();
         let scalar = segments.iter().any(|s| s.lanes == 1);
         let narrow = scalar.then(|| self.cell(typed(dtype, 1), identity));
@@ -126,7 +165,7 @@ impl Lowering<'_> {
         for segment in self.folded_segments(axis) {
             let once = segment.count.is(1);
             let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
-            let low = segment.at(&variable.map_or(mlc_ir::Index::zero(), mlc_ir::Index::var));
+            let low = segment.at(&variable.map_or(Index::zero(), Index::var));
             if segment.lanes > 1 || segment.block > 1 {
                 self.fold_block(stage, reduce, (axis, rest), (&segment, &low), points, cells)?;
             } else {
@@ -146,7 +185,7 @@ impl Lowering<'_> {
         stage: &Stage,
         reduce: &Reduce,
         (axis, rest): (&Name, &[Name]),
-        (segment, low): (&Segment, &mlc_ir::Index),
+        (segment, low): (&Segment, &Index),
         points: &[Point],
         cells: &[Cells],
     ) -> Result<()> {
@@ -271,7 +310,7 @@ impl Lowering<'_> {
 }
 
 /// The points of a segment's block of an axis.
-fn spread(point: &Point, axis: &Name, segment: &Segment, low: &mlc_ir::Index) -> Vec<Point> {
+fn spread(point: &Point, axis: &Name, segment: &Segment, low: &Index) -> Vec<Point> {
     let width = i64::from(segment.lanes);
     let place = |n: u32| {
         let mut inner = point.with(axis, low.clone() + i64::from(n) * width);

@@ -26,7 +26,7 @@ impl Segment {
 impl Lowering<'_> {
     /// The segments of an axis, by its block and lanes in the plan: full blocks, smaller ones, narrower vectors, points.
     pub(super) fn segments(&self, axis: &Name) -> Vec<Segment> {
-        let (block, lanes) = (self.plan.block(axis), self.plan.lanes(axis));
+        let (block, lanes) = (self.plan.block(self.nest, axis), self.plan.lanes(self.nest, axis));
         let mut sizes = self.whole(axis);
         if lanes == 1 {
             sizes.extend(halves(block / 2, 1).map(|block| (block, 1)));
@@ -43,7 +43,7 @@ impl Lowering<'_> {
 
     /// Full blocks and, in one smaller block, the vectors or points that are left.
     fn whole(&self, axis: &Name) -> Vec<(u32, u16)> {
-        let (block, lanes) = (self.plan.block(axis), self.plan.lanes(axis));
+        let (block, lanes) = (self.plan.block(self.nest, axis), self.plan.lanes(self.nest, axis));
         let width = i64::from(block) * i64::from(lanes);
         let extent = self.kernel.extent(axis).and_then(Index::as_const);
         let left = extent.map(|n| (n % width / i64::from(lanes)) as u32);

@@ -1,8 +1,9 @@
 //! Chooses the steps of a kernel for a target.
 
 use super::cost::Judge;
+use super::nests::kept;
 use super::tasks::parallel;
-use super::{NARROWEST, Plan, Step, inner_axes, is_serial};
+use super::{NARROWEST, Plan, Step, inner_axes, is_serial, rows};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -11,27 +12,40 @@ use mlc_ir::{Index, Name};
 
 /// The best known schedule of a kernel.
 pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Vec<Step> {
+    let kept = || kept(kernel, &|_| false).into_iter().map(Step::Keep);
     if is_serial(kernel) {
-        return vec![];
+        return kept().collect();
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
-    let (cost, lanes) = best_vector(&judge, &outer, target);
-    let mut steps = match lanes {
-        Lanes::None => order_steps(&judge, &outer, None),
-        Lanes::Outer(axis) => outer_steps(&judge, &outer, &axis, target),
-        Lanes::Inner => inner_steps(&judge, &outer, target),
+    let (cost, mut steps) = match rows::has_nests(kernel) {
+        true => rows::steps(&judge, &outer, target),
+        false => common_steps(&judge, &outer, target),
     };
+    if !rows::has_nests(kernel) {
+        steps.extend(kept());
+    }
     if let Ok(plan) = Plan::new(kernel, &steps) {
-        let width = |axis: &Name| f64::from(plan.block(axis)) * f64::from(plan.lanes(axis));
+        let width = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
         steps.extend(parallel(&judge, &plan.outer, &width, cost));
     }
     steps
 }
 
+/// Steps where all stages have their lanes along one outer axis, or along the innermost axis of each.
+fn common_steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec<Step>) {
+    let (cost, lanes) = best_vector(judge, outer, target);
+    let steps = match lanes {
+        Lanes::None => order_steps(judge, outer, None),
+        Lanes::Outer(axis) => outer_steps(judge, outer, &axis, target),
+        Lanes::Inner => inner_steps(judge, outer, target),
+    };
+    (cost, steps)
+}
+
 /// Lanes along an axis: as many as a register has, or the part of it that the axis fills; `None` if it fills not even
 /// 128 bits.
-fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> {
+pub(super) fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> {
     let points = judge.points(axis);
     let widest = (target.vector_bytes / 4) as u16;
     (2..).map(|n| widest >> (n - 2)).take_while(|&n| n >= NARROWEST).find(|&n| points >= f64::from(n))
@@ -74,7 +88,7 @@ fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Lanes) {
 }
 
 /// Outer axes in the order of the last store's memory, so that neighbours are written one after the other.
-fn order_steps(judge: &Judge, outer: &[Name], last: Option<&Name>) -> Vec<Step> {
+pub(super) fn order_steps(judge: &Judge, outer: &[Name], last: Option<&Name>) -> Vec<Step> {
     let store = judge.kernel.stages.iter().rev().find_map(|stage| stage.store.as_ref());
     let Some(store) = store else { return vec![] };
     let layout = &judge.layouts[store.buffer as usize];
@@ -133,7 +147,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
 }
 
 /// Rows, and vectors of columns, of a register block.
-fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &Target) -> (u32, u32) {
+pub(super) fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &Target) -> (u32, u32) {
     let height = |columns: u32| block_rows(judge, rows, most_rows(target, columns)).max(1);
     // Cycles of a step along a row of all the vectors: two multiply-adds or loads start in one, and so many pass before an
     // accumulator can be added to again.
@@ -196,9 +210,13 @@ fn row_axis(judge: &Judge, outer: &[Name], vector: &Name) -> Option<Name> {
         let uses = |index: &Vec<Index>| index.iter().any(|i| i.mentions(axis));
         loads.iter().any(|l| !uses(&l.1)) && loads.iter().any(|l| uses(&l.1))
     };
+    pick_rows(judge, outer, &|axis| axis != vector && reused(axis))
+}
+
+/// The best of the outer axes that may be rows.
+pub(super) fn pick_rows(judge: &Judge, outer: &[Name], may: &dyn Fn(&Name) -> bool) -> Option<Name> {
     let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
-    let candidates: Vec<Name> =
-        order.into_iter().rev().filter(|a| a != vector && judge.points(a) > 1.0 && reused(a)).collect();
+    let candidates: Vec<Name> = order.into_iter().rev().filter(|a| judge.points(a) > 1.0 && may(a)).collect();
     let long = candidates.iter().find(|axis| judge.points(axis) >= SHORT);
     long.or(candidates.first()).cloned()
 }

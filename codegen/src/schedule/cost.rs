@@ -26,22 +26,23 @@ impl Judge<'_> {
 
     /// Cost of the whole kernel with so many lanes along an axis of each stage (`None`: scalar).
     pub fn kernel_cost(&self, outer: &[Name], vector: &dyn Fn(&Stage) -> Option<(Name, u16)>) -> f64 {
-        let stage_cost = |stage: &Stage| {
-            let axes = outer.iter().chain(inner_axes(stage, outer));
-            let points: f64 = axes.map(|axis| self.points(axis)).product();
-            let vector = vector(stage);
-            let lanes = vector.as_ref().map_or(1.0, |vector| f64::from(vector.1));
-            let axis = vector.map(|vector| vector.0);
-            let folded = stage.reduce.iter().flat_map(|r| &r.axes).map(|axis| self.points(axis)).product::<f64>();
-            let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes);
-            if let Some(store) = &stage.store {
-                let along = self.access_cost(store.buffer, &store.index, axis.as_deref(), lanes);
-                cost += points / folded / lanes * along;
-            }
-            let across = stage.reduce.as_ref().is_some_and(|r| axis.as_ref().is_some_and(|a| r.axes.contains(a)));
-            cost + if across { points / folded * 4.0 } else { 0.0 }
-        };
-        self.kernel.stages.iter().map(stage_cost).sum()
+        self.kernel.stages.iter().map(|stage| self.stage_cost(stage, outer, vector(stage))).sum()
+    }
+
+    /// Cost of a stage with so many lanes along an axis.
+    pub fn stage_cost(&self, stage: &Stage, outer: &[Name], vector: Option<(Name, u16)>) -> f64 {
+        let axes = outer.iter().chain(inner_axes(stage, outer));
+        let points: f64 = axes.map(|axis| self.points(axis)).product();
+        let lanes = vector.as_ref().map_or(1.0, |vector| f64::from(vector.1));
+        let axis = vector.map(|vector| vector.0);
+        let folded = stage.reduce.iter().flat_map(|r| &r.axes).map(|axis| self.points(axis)).product::<f64>();
+        let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes);
+        if let Some(store) = &stage.store {
+            let along = self.access_cost(store.buffer, &store.index, axis.as_deref(), lanes);
+            cost += points / folded / lanes * along;
+        }
+        let across = stage.reduce.as_ref().is_some_and(|r| axis.as_ref().is_some_and(|a| r.axes.contains(a)));
+        cost + if across { points / folded * 4.0 } else { 0.0 }
     }
 
     fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64) -> f64 {
@@ -111,7 +112,12 @@ impl Judge<'_> {
 
     /// Whether everything a kernel computes fits lanes of 32 bits.
     pub fn has_lanes(&self) -> bool {
-        self.kernel.stages.iter().all(|stage| {
+        self.lanes_fit(&self.kernel.stages)
+    }
+
+    /// Whether everything some stages compute fits lanes of 32 bits.
+    pub fn lanes_fit(&self, stages: &[Stage]) -> bool {
+        stages.iter().all(|stage| {
             let stored = stage.store.iter().all(|store| narrow_or_32(self.program.buffer(store.buffer).dtype));
             stored && lanes_fit(&stage.value, false) && !is_logical(stage)
         })

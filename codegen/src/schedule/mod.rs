@@ -6,13 +6,17 @@
 
 mod choose;
 mod cost;
+mod nests;
+mod rows;
 mod tasks;
 
 pub use choose::choose;
 pub(crate) use choose::loads;
+pub use nests::Run;
 
 use mlc_ir::program::{Kernel, Stage, StoreMode};
 use mlc_ir::{Error, Name, Result};
+use std::ops::Range;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +29,15 @@ pub enum Step {
     Block(Name, u32),
     /// A task computes so many blocks of an outer axis (and all of those that no such step names).
     Parallel(Name, u32),
+    /// A vector or block of an inner axis, in the nest that begins with a stage and in no other.
+    Within(usize, Box<Step>),
+    /// The nest that begins with a stage computes the points of a block one by one, in a loop.
+    Single(usize),
+    /// A stage's values are written to scratch memory, where later nests read them.
+    Keep(usize),
 }
 
-/// As profiles show it: `order(o1, o0)`, `vector(o1, 16)`.
+/// As profiles show it: `order(o1, o0)`, `vector(o1, 16)`, `%2 vector(c0, 16)`.
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -35,6 +45,9 @@ impl std::fmt::Display for Step {
             Step::Vector(axis, n) => write!(f, "vector({axis}, {n})"),
             Step::Block(axis, n) => write!(f, "block({axis}, {n})"),
             Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
+            Step::Within(stage, step) => write!(f, "%{stage} {step}"),
+            Step::Single(stage) => write!(f, "single(%{stage})"),
+            Step::Keep(stage) => write!(f, "keep(%{stage})"),
         }
     }
 }
@@ -46,8 +59,15 @@ pub struct Plan {
     pub outer: Vec<Name>,
     /// Outer axes that are dealt out to tasks, and the blocks of each that a task computes.
     pub tasks: Vec<(Name, u32)>,
-    vectors: Vec<(Name, u16)>,
-    blocks: Vec<(Name, u32)>,
+    /// Stages whose values lie in scratch memory.
+    pub kept: Vec<usize>,
+    /// The stages of each nest.
+    nests: Vec<Range<usize>>,
+    /// The first stages of nests whose points come one by one.
+    single: Vec<usize>,
+    /// For a nest, by its first stage, or for all.
+    vectors: Vec<(Option<usize>, Name, u16)>,
+    blocks: Vec<(Option<usize>, Name, u32)>,
 }
 
 /// Lanes of 32 bits in the narrowest vector, which every target has.
@@ -70,16 +90,24 @@ impl Plan {
     /// # Errors
     /// Names the first step that is not legal.
     pub fn new(kernel: &Kernel, steps: &[Step]) -> Result<Plan> {
-        let mut plan = Plan { outer: kernel.outer_axes(), tasks: vec![], vectors: vec![], blocks: vec![] };
+        let mut plan = Plan {
+            outer: kernel.outer_axes(),
+            tasks: vec![],
+            kept: vec![],
+            nests: nests::nests(kernel),
+            single: vec![],
+            vectors: vec![],
+            blocks: vec![],
+        };
         for step in steps {
-            plan.apply(kernel, step).map_err(|why| {
+            plan.apply(kernel, None, step).map_err(|why| {
                 Error::internal(format!("step {step:?} of kernel `{}` is not legal: {why}", kernel.name))
             })?;
         }
         Ok(plan)
     }
 
-    fn apply(&mut self, kernel: &Kernel, step: &Step) -> std::result::Result<(), &'static str> {
+    fn apply(&mut self, kernel: &Kernel, nest: Option<usize>, step: &Step) -> std::result::Result<(), &'static str> {
         match step {
             Step::Order(order) => {
                 let (mut a, mut b) = (order.clone(), self.outer.clone());
@@ -100,13 +128,13 @@ impl Plan {
                 if kernel.extent(axis).is_none() || *lanes < 2 {
                     return Err("there is no such axis, or it has less than two lanes");
                 }
-                self.vectors.push((axis.clone(), *lanes));
+                self.vectors.push((nest, axis.clone(), *lanes));
             }
             Step::Block(axis, n) => {
                 if is_serial(kernel) || *n == 0 {
                     return Err("the kernel's stores are ordered, or the block is empty");
                 }
-                self.blocks.push((axis.clone(), *n));
+                self.blocks.push((nest, axis.clone(), *n));
             }
             Step::Parallel(axis, n) => {
                 if is_serial(kernel) || *n == 0 {
@@ -117,17 +145,49 @@ impl Plan {
                 }
                 self.tasks.push((axis.clone(), *n));
             }
+            Step::Within(stage, step) => {
+                let (Step::Vector(axis, _) | Step::Block(axis, _)) = &**step else {
+                    return Err("it holds for the whole kernel");
+                };
+                if self.outer.contains(axis) || !self.nests.iter().any(|nest| nest.start == *stage) {
+                    return Err("the axis is an outer one, or no nest begins with that stage");
+                }
+                self.apply(kernel, Some(*stage), step)?;
+            }
+            Step::Single(stage) => self.single.push(*stage),
+            Step::Keep(stage) => {
+                if *stage >= kernel.stages.len() || self.kept.contains(stage) {
+                    return Err("there is no such stage, or it is kept already");
+                }
+                self.kept.push(*stage);
+            }
         }
         Ok(())
     }
 
-    /// Number of lanes along an axis, 1 if it has none.
-    pub fn lanes(&self, axis: &str) -> u16 {
-        self.vectors.iter().find(|v| &*v.0 == axis).map_or(1, |v| v.1)
+    /// Number of lanes along an axis in the nest that begins with a stage, 1 if it has none.
+    pub fn lanes(&self, nest: usize, axis: &str) -> u16 {
+        in_nest(&self.vectors, nest, axis).unwrap_or(1)
     }
 
-    /// Points (or vectors) of an axis computed at once.
-    pub fn block(&self, axis: &str) -> u32 {
-        self.blocks.iter().find(|b| &*b.0 == axis).map_or(1, |b| b.1)
+    /// Points (or vectors) of an axis computed at once in the nest that begins with a stage.
+    pub fn block(&self, nest: usize, axis: &str) -> u32 {
+        in_nest(&self.blocks, nest, axis).unwrap_or(1)
     }
+
+    /// The nest of a stage.
+    pub fn nest_of(&self, stage: usize) -> Range<usize> {
+        self.nests.iter().find(|nest| nest.contains(&stage)).cloned().unwrap_or(stage..stage + 1)
+    }
+
+    /// The nests, in order.
+    pub fn runs(&self) -> Vec<Run> {
+        nests::runs(self.nests.clone(), &|nest| self.single.contains(&nest))
+    }
+}
+
+/// What is said of an axis: for a nest, else for all.
+fn in_nest<T: Copy>(of: &[(Option<usize>, Name, T)], nest: usize, axis: &str) -> Option<T> {
+    let said = |who: Option<usize>| of.iter().find(|v| v.0 == who && &*v.1 == axis).map(|v| v.2);
+    said(Some(nest)).or_else(|| said(None))
 }

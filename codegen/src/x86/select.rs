@@ -80,16 +80,22 @@ impl Selector<'_> {
         let argument = |n: i32| Arg::Mem(Mem { base: Base::Stack, offset: 8 * n, broadcast: false });
         let args = self.copy(argument(0));
         let place = |n: usize| Arg::Mem(Mem { base: Base::Reg(args), offset: 8 * n as i32, broadcast: false });
-        for (n, param) in tile.params.iter().enumerate() {
-            if param.space == Space::Scratch {
-                return refuse("scratch memory");
-            }
-            let base = self.copy(place(n));
-            self.bases.push(base);
-        }
+        let outside = tile.params.iter().filter(|param| param.space != Space::Scratch).count();
         for (n, symbol) in tile.symbols.iter().enumerate() {
-            let value = self.copy(place(tile.params.len() + n));
+            let value = self.copy(place(outside + n));
             self.symbols.insert(symbol.clone(), value);
+        }
+        let mut places = 0..outside;
+        for own in tile.scratch().0 {
+            let base = match own {
+                Some(offset) => {
+                    let base = self.copy(argument(3));
+                    self.add(base, &offset)?;
+                    base
+                }
+                None => self.copy(place(places.next().unwrap_or(outside))),
+            };
+            self.bases.push(base);
         }
         let task = self.copy(argument(1));
         let (again, done) = (self.code.label(), self.code.label());

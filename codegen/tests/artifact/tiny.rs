@@ -38,7 +38,13 @@ pub fn description(name: &str, weights: u64, placement: Placement) -> Descriptio
         outputs: vec![tensor("y/*out*/")],
         kernels: vec!["scale".into()],
         work: vec![],
-        arena: Arena { bytes: None, text: "64 * workers".into(), scratch: 64, stack: 256 },
+        arena: Arena {
+            bytes: None,
+            text: "64 * workers".into(),
+            scratch: Some(64),
+            scratch_text: "64".into(),
+            stack: 256,
+        },
         weights_bytes: weights,
         placement,
     }

@@ -9,10 +9,10 @@ use crate::source::{Kind, ModelArgs, kind};
 use crate::text::{bytes, count};
 use mlc_abi::feature;
 use mlc_codegen::driver::memory;
-use mlc_codegen::layout::assign;
+use mlc_codegen::kernels::lower_program;
+use mlc_ir::Index;
 use mlc_ir::graph::{Graph, NodeKind};
 use mlc_ir::onnx::Attribute;
-use mlc_ir::program::Step;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -86,11 +86,10 @@ impl Counts {
 fn lowered(graph: Graph) -> mlc_ir::Result<(usize, Option<i64>, String)> {
     let target = mlc_ir::target::Target::x86_64();
     let (mut program, _) = model::optimize(graph, &Passes::default())?;
-    let layouts = assign(&mut program, &target);
-    let arena = memory::plan(&program, &layouts);
-    let mut kernels = 0;
-    Step::visit_kernels(&program.body, &mut |_| kernels += 1);
-    Ok((kernels, arena.size.as_const(), arena.size.to_string()))
+    let (kernels, layouts) = lower_program(&mut program, &target)?;
+    let arena = memory::plan(&program, &layouts, kernels.iter().map(|kernel| &kernel.tile));
+    let total = arena.total(&Index::from(1)).as_const();
+    Ok((kernels.len(), total, arena.total(&Index::sym("workers")).to_string()))
 }
 
 fn onnx(args: &Args) -> Result<Outcome> {

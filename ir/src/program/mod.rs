@@ -211,26 +211,6 @@ impl Kernel {
         self.stages.first().map(|stage| stage.axes.iter().filter(common).cloned().collect()).unwrap_or_default()
     }
 
-    /// A fold that a later stage reads though it has axes besides the outer ones: its values would not outlive the loops
-    /// over these, so no kernel may have one.
-    pub fn lost_fold(&self) -> Option<usize> {
-        let outer = self.outer_axes();
-        let mut read = vec![false; self.stages.len()];
-        for stage in &self.stages {
-            stage.value.visit(&mut |node| {
-                if let ExprKind::Stage(number) = node.kind()
-                    && let Some(read) = read.get_mut(*number)
-                {
-                    *read = true;
-                }
-            });
-        }
-        let lost = |(stage, read): (&Stage, bool)| {
-            read && stage.reduce.is_some() && !stage.axes.iter().all(|axis| outer.contains(axis))
-        };
-        self.stages.iter().zip(read).position(lost)
-    }
-
     /// Every buffer it reads, lookups in indices included; sorted, each once.
     pub fn reads(&self) -> Vec<u32> {
         let mut buffers = Vec::new();

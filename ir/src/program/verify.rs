@@ -144,12 +144,7 @@ impl<'a> Verifier<'a> {
                 e
             })?;
         }
-        match kernel.lost_fold() {
-            Some(number) => {
-                Err(Error::internal(format!("stage %{number} folds in an inner loop and is read after it")))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn stage(&mut self, kernel: &Kernel, number: usize, names: &HashSet<&Name>, facts: &Facts) -> Result<()> {

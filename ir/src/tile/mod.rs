@@ -15,6 +15,7 @@ mod names;
 mod parse;
 mod row;
 mod scopes;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -75,8 +76,8 @@ pub enum Space {
     Input,
     /// Written, and perhaps read, by this kernel.
     Output,
-    /// Private to the worker that runs the task; its address is the scratch argument plus the sizes of the scratch
-    /// buffers before it, each rounded up to 64 bytes. It has no address among the arguments. Dims are numbers.
+    /// Private to the worker that runs the task, and empty when one begins; it lies where [`Tile::scratch`] says from the
+    /// scratch argument on. It has no address among the arguments.
     Scratch,
 }
 

@@ -5,7 +5,7 @@ use super::rewrite::map_stage_indices;
 use super::rewrite::{Substitution, replace_stages, rewrite, stage_uses, tree_size};
 use super::simplify::{drop_stages, substitute_stage};
 use mlc_ir::index::Atom;
-use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Step};
+use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::{Index, Name};
 use std::collections::{HashMap, HashSet};
 
@@ -44,9 +44,15 @@ pub fn each_kernel(steps: &mut [Step], change: &mut dyn FnMut(&mut Kernel)) {
     }
 }
 
-/// A map stage that does not store and is read once becomes part of its reader.
+/// A map stage that does not store and is read once becomes part of its reader. One along an inner axis does not if its
+/// reader has loops besides, which would compute it again.
 fn join_stages(kernel: &mut Kernel) {
     let count = kernel.stages.len();
+    let outer = kernel.outer_axes();
+    let again = |map: &Stage, reader: &Stage| {
+        let mut nest = reader.axes.iter().chain(reader.reduce.iter().flat_map(|reduce| &reduce.axes));
+        map.axes.iter().any(|axis| !outer.contains(axis)) && nest.any(|axis| !map.axes.contains(axis))
+    };
     for number in 0..count {
         let stage = &kernel.stages[number];
         if stage.reduce.is_some() || stage.store.is_some() {
@@ -56,8 +62,9 @@ fn join_stages(kernel: &mut Kernel) {
         let value = stage.value.clone();
         let trivial = tree_size(&value) <= 2;
         let Some(reader) = uses.iter().position(|n| *n > 0) else { continue };
-        let once =
-            uses.iter().sum::<usize>() == 1 && tree_size(&kernel.stages[reader].value) + tree_size(&value) < SIZE;
+        let once = !again(stage, &kernel.stages[reader])
+            && uses.iter().sum::<usize>() == 1
+            && tree_size(&kernel.stages[reader].value) + tree_size(&value) < SIZE;
         if !once && !trivial {
             continue;
         }

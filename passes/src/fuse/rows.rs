@@ -1,11 +1,17 @@
 //! R3: kernels over the same rows become one: statistics of a row, then what uses them.
 //!
 //! The consumer's axes take the names of the producer's where it reads what the producer wrote; the axes that all of the
-//! producer's stages have must be such axes. Contractions keep nests of their own.
+//! producer's stages have must be such axes.
+//!
+//! A contraction may be merged with what folds its rows, and with a contraction that reads them: scores, their softmax and
+//! the mean of the values are one kernel, whose rows stay in the memory of a task. Of its columns' axes the result is then
+//! an inner loop. That a row is too long to stay near is no reason against it, for it would be written to memory and read
+//! again if it were a buffer. A weight is: a kernel of its own reads it a panel at a time for all rows, a merged one all of
+//! it for each block of rows.
 
-use super::cost::{has_contraction, points};
+use super::cost::{factors, has_contraction, points};
 use super::epilogue::name;
-use super::rewrite::{Substitution, each, looks_up, rewrite};
+use super::rewrite::{Substitution, each, loads, looks_up, rewrite};
 use super::simplify::{simplify, substitute_stage};
 use super::work::{Place, Work};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage, StoreMode};
@@ -26,8 +32,8 @@ pub fn rows(work: &Work, from: Place, to: Place) -> Result<Kernel, &'static str>
     if !producer.stages.iter().any(|stage| stage.reduce.is_some()) {
         return Err("the producer folds nothing");
     }
-    if has_contraction(producer) || has_contraction(consumer) {
-        return Err("a contraction keeps a nest of its own");
+    if reads_weights(work, producer) || reads_weights(work, consumer) {
+        return Err("a contraction reads its weights for all rows at once");
     }
     let ordered = |kernel: &Kernel| kernel.stages.iter().flat_map(|s| &s.store).any(|s| s.mode != StoreMode::Set);
     if ordered(producer) || ordered(consumer) {
@@ -37,8 +43,23 @@ pub fn rows(work: &Work, from: Place, to: Place) -> Result<Kernel, &'static str>
         return Err(reason);
     }
     let names = unify(work, producer, consumer)?;
-    profitable(producer, consumer)?;
+    profitable(producer, &rows_of(producer, consumer, &names), consumer)?;
     merge(work, producer, consumer, &names, from, to)
+}
+
+/// Whether a contraction of a kernel has a constant factor.
+fn reads_weights(work: &Work, kernel: &Kernel) -> bool {
+    let constant = |(buffer, _): &(u32, Vec<Index>)| work.buffers[*buffer as usize].constant.is_some();
+    let factors = kernel.stages.iter().filter_map(factors);
+    factors.flat_map(|(a, b)| [a, b]).any(|factor| loads(&factor).iter().any(constant))
+}
+
+/// The outer axes of the producer that all stages of the consumer have.
+fn rows_of(producer: &Kernel, consumer: &Kernel, names: &BTreeMap<Name, Name>) -> Vec<Name> {
+    let mut rows = producer.outer_axes();
+    let has = |stage: &Stage, axis: &Name| stage.axes.iter().any(|own| names.get(own) == Some(axis));
+    rows.retain(|axis| consumer.stages.iter().all(|stage| has(stage, axis)));
+    rows
 }
 
 /// Which axis of the producer each axis of the consumer is.
@@ -64,11 +85,10 @@ fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<N
         }
     }
     let outer = producer.outer_axes();
-    for stage in &consumer.stages {
-        let has = |axis: &Name| stage.axes.iter().any(|own| names.get(own) == Some(axis));
-        if !outer.iter().all(has) {
-            return Err("the consumer's rows are not the producer's");
-        }
+    let rows = rows_of(producer, consumer, &names);
+    let inner = has_contraction(producer) && !rows.is_empty();
+    if rows.len() < outer.len() && !inner {
+        return Err("the consumer's rows are not the producer's");
     }
     share_inner(producer, consumer, &outer, &mut names);
     Ok(names)
@@ -124,9 +144,8 @@ fn share_inner(producer: &Kernel, consumer: &Kernel, outer: &[Name], names: &mut
     }
 }
 
-fn profitable(producer: &Kernel, consumer: &Kernel) -> Result<(), &'static str> {
-    let outer = producer.outer_axes();
-    let Some(rows) = points(producer, &outer) else { return Ok(()) };
+fn profitable(producer: &Kernel, rows: &[Name], consumer: &Kernel) -> Result<(), &'static str> {
+    let Some(rows) = points(producer, rows) else { return Ok(()) };
     let all = |kernel: &Kernel| {
         let nest = |s: &Stage| points(kernel, s.axes.iter().chain(s.reduce.iter().flat_map(|r| &r.axes)));
         kernel.stages.iter().map(nest).try_fold(0i64, |most, n| Some(most.max(n?)))
@@ -182,9 +201,6 @@ fn merge(
     }
     kernel.name = name(producer, consumer);
     let kernel = simplify(&kernel, &work.facts, &work.buffers);
-    if kernel.lost_fold().is_some() {
-        return Err("a fold of one is an inner loop of the other");
-    }
     Ok(kernel)
 }
 

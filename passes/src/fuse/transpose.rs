@@ -46,7 +46,8 @@ fn find(work: &Work, facts: &Facts, kernel: &Kernel, stage: &Stage) -> Option<Ac
     let [folded] = reduce.axes.as_slice() else { return None };
     let ExprKind::Binary(Binary::Mul, a, b) = stage.value.kind() else { return None };
     let stored = kernel.stages.iter().rev().find_map(|stage| stage.store.as_ref())?;
-    let columns = stored.index.last()?.as_var()?;
+    let outer = kernel.outer_axes();
+    let columns = stage.axes.iter().rev().find(|axis| !outer.contains(axis)).or(stored.index.last()?.as_var())?;
     let side = |operand: &Expr| match operand.kind() {
         ExprKind::Load { buffer, index } if work.buffers[*buffer as usize].constant.is_none() => {
             index.last().is_some_and(|last| last.mentions(folded)).then(|| (*buffer, index.clone()))

@@ -35,7 +35,6 @@ fn headers() {
         ("tile k indexed () tasks %t: n {}", "symbol `n` is not declared"),
         ("tile k indexed () symbols n tasks %t: %u {}", "%u is not over symbols alone"),
         ("tile k indexed (@0 x: i32[at(@0, 0)] input) tasks %t: 1 {}", "is not over symbols alone"),
-        ("tile k indexed (@0 x: f32[n] scratch) symbols n tasks %t: 1 {}", "n of scratch `x` is no number"),
     ] {
         assert!(error(text).contains(message), "{text}: {}", error(text));
     }

@@ -4,8 +4,7 @@
 //!
 //! Invariants, of both phases:
 //! - Names of values, cells, variables and cursors are made of letters, digits, `_` and `.`; a name that is visible is
-//!   not declared again. Symbols differ from each other. Dims and the number of tasks are over symbols alone; dims of
-//!   scratch buffers are numbers.
+//!   not declared again. Symbols differ from each other. Dims and the number of tasks are over symbols alone.
 //! - A value or cell is declared before it is used, in the same body or one around it. Places of a bundle are numbers
 //!   or expressions over variables of unrolled loops; each place is defined once, and before its use. A bundle lives
 //!   in the body around the outermost unrolled loop whose variable its places name; no serial loop or branch stands
@@ -36,7 +35,7 @@ mod insts;
 mod types;
 
 use super::scopes::{MAX_EXPANDED, Scopes, decided};
-use super::{Access, InRange, Inst, LoopKind, Param, Phase, Space, Tile, Type};
+use super::{Access, InRange, Inst, LoopKind, Param, Phase, Tile, Type};
 use crate::index::Atom;
 use crate::{Facts, Index, Name};
 use std::collections::HashMap;
@@ -159,9 +158,6 @@ impl<'a> Verifier<'a> {
         for param in &tile.params {
             for dim in &param.dims {
                 self.over_symbols(dim)?;
-                if param.space == Space::Scratch && dim.as_const().is_none_or(|n| n < 0) {
-                    return Err(format!("dimension {dim} of scratch `{}` is no number", param.name));
-                }
             }
         }
         let (var, tasks) = &tile.tasks;

@@ -1,0 +1,101 @@
+//! The nests of a kernel: which stages share loops, and which values have to outlive them.
+//!
+//! A nest is a stage and the maps after it on the same axes. What a nest computes along inner axes is gone when its loops
+//! end, unless it is *kept* in scratch memory, or is a map, which can be computed again where it is read.
+
+use super::inner_axes;
+use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
+use mlc_ir::tile::{Binary, Unary};
+use std::ops::Range;
+
+/// Nests that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Whether the points of a block come one after the other, all nests for each.
+    pub single: bool,
+    /// By their stages.
+    pub nests: Vec<Range<usize>>,
+}
+
+/// The nests of a kernel, in order.
+pub fn nests(kernel: &Kernel) -> Vec<Range<usize>> {
+    let written = kernel.writes();
+    let mut nests: Vec<Range<usize>> = Vec::new();
+    for (number, stage) in kernel.stages.iter().enumerate() {
+        // What a nest stores is read by others only when all of it is there.
+        let apart = super::loads(&stage.value).iter().any(|(buffer, _)| written.contains(buffer));
+        match nests.last_mut() {
+            Some(nest) if stage.reduce.is_none() && !apart && same_axes(&kernel.stages[nest.start], stage) => {
+                nest.end += 1
+            }
+            _ => nests.push(number..number + 1),
+        }
+    }
+    nests
+}
+
+fn same_axes(a: &Stage, b: &Stage) -> bool {
+    a.axes.len() == b.axes.len() && a.axes.iter().all(|axis| b.axes.contains(axis))
+}
+
+/// Puts nests together whose points come one by one, and those whose points do not.
+pub fn runs(nests: Vec<Range<usize>>, single: &dyn Fn(usize) -> bool) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for nest in nests {
+        let single = single(nest.start);
+        match runs.last_mut() {
+            Some(run) if run.single == single => run.nests.push(nest),
+            _ => runs.push(Run { single, nests: vec![nest] }),
+        }
+    }
+    runs
+}
+
+/// The stages whose values lie in scratch memory, if the points of a block come one by one in some nests.
+pub fn kept(kernel: &Kernel, single: &dyn Fn(usize) -> bool) -> Vec<usize> {
+    let outer = kernel.outer_axes();
+    let runs = runs(nests(kernel), single);
+    let run_of = |stage: usize| runs.iter().position(|run| run.nests.iter().any(|nest| nest.contains(&stage)));
+    let nest_of = |stage: usize| runs.iter().flat_map(|run| &run.nests).find(|nest| nest.contains(&stage));
+    let keep = |&number: &usize| {
+        let stage = &kernel.stages[number];
+        let inner = inner_axes(stage, &outer).any(|axis| stage.axes.contains(axis));
+        // Within a run, a value that all its points know stays in a register.
+        let outside = |reader: &usize| match inner {
+            true => nest_of(*reader) != nest_of(number),
+            false => run_of(*reader) != run_of(number),
+        };
+        let readers: Vec<usize> = readers(kernel, number).into_iter().filter(outside).collect();
+        let folds = nest_of(number).is_some_and(|nest| kernel.stages[nest.start].reduce.is_some());
+        !readers.is_empty() && (folds || inner && pays(kernel, stage, &readers))
+    };
+    (0..kernel.stages.len()).filter(keep).collect()
+}
+
+/// Whether keeping a map is cheaper than to compute it again where it is read.
+fn pays(kernel: &Kernel, map: &Stage, readers: &[usize]) -> bool {
+    let repeats = |reader: &usize| kernel.stages[*reader].axes.iter().any(|axis| !map.axes.contains(axis));
+    readers.iter().any(repeats) || readers.len() > 1 && is_dear(&map.value)
+}
+
+fn is_dear(expr: &Expr) -> bool {
+    let mut dear = false;
+    expr.visit(&mut |e| {
+        dear |= match e.kind() {
+            ExprKind::Math(..) | ExprKind::Unary(Unary::Sqrt, _) => true,
+            ExprKind::Binary(Binary::Div | Binary::Rem, ..) => true,
+            _ => false,
+        }
+    });
+    dear
+}
+
+/// The stages that read one.
+fn readers(kernel: &Kernel, number: usize) -> Vec<usize> {
+    let reads = |stage: &Stage| {
+        let mut found = false;
+        stage.value.visit(&mut |e| found |= matches!(e.kind(), ExprKind::Stage(n) if *n == number));
+        found
+    };
+    (number + 1..kernel.stages.len()).filter(|later| reads(&kernel.stages[*later])).collect()
+}
