@@ -189,7 +189,7 @@ impl Lowering<'_> {
         if let Some(value) = self.known(&key) {
             return Ok(self.splat(value, point.lanes()));
         }
-        if let Some(value) = self.kept_value(stage, point) {
+        if let Some(value) = self.kept_value(stage, point)? {
             return Ok(value);
         }
         let definition = &self.kernel.stages[stage];

@@ -5,8 +5,8 @@
 
 use super::access::Lanes;
 use super::{Key, Lowering, Point, Value, offset_key, typed};
-use mlc_ir::tile::{Inst, Op, Param, Space};
-use mlc_ir::{Index, Name};
+use mlc_ir::tile::{Inst, Op, Param, Space, Type};
+use mlc_ir::{Index, Name, Result};
 
 impl Lowering<'_> {
     /// The scratch buffers, in the order in which they follow the other parameters.
@@ -65,16 +65,28 @@ impl Lowering<'_> {
         }
     }
 
-    /// The value of a kept stage at a point, from its place; in all lanes of the point.
-    pub(super) fn kept_value(&mut self, stage: usize, point: &Point) -> Option<Value> {
-        let place = self.kept_place(stage, point)?;
+    /// The value of a kept stage at a point, from its place; in all lanes of the point. A nest that fills the place computes it.
+    pub(super) fn kept_value(&mut self, stage: usize, point: &Point) -> Result<Option<Value>> {
+        let Some(place) = self.kept_place(stage, point) else { return Ok(None) };
         let axes = self.kernel.stages[stage].axes.iter().filter_map(|axis| point.axes.get(axis).cloned());
         let key = Key::Kept(stage, axes.collect(), point.lanes());
         if let Some(value) = self.known(&key) {
-            return Some(value);
+            return Ok(Some(value));
         }
-        let ty = typed(self.kernel.stages[stage].value.dtype(), point.lanes());
-        let value = match place {
+        let value = match self.plan.filled_by(self.kernel, stage) == Some(self.nest) {
+            true => {
+                let value = self.eval(&self.kernel.stages[stage].value, point)?;
+                self.keep(stage, &value, point);
+                value
+            }
+            false => self.load_kept(typed(self.kernel.stages[stage].value.dtype(), point.lanes()), place),
+        };
+        self.remember(key, &value);
+        Ok(Some(value))
+    }
+
+    fn load_kept(&mut self, ty: Type, place: Lanes) -> Value {
+        match place {
             Lanes::Same(from) if ty.lanes > 1 => self.define(ty, Op::Broadcast(from)),
             Lanes::Same(from) | Lanes::Consecutive(from) => self.define(ty, Op::Load(from, None)),
             Lanes::Apart(places) => {
@@ -82,8 +94,6 @@ impl Lowering<'_> {
                 let lanes = places.into_iter().map(|from| self.define(scalar, Op::Load(from, None)).operand).collect();
                 self.define(ty, Op::Pack(lanes))
             }
-        };
-        self.remember(key, &value);
-        Some(value)
+        }
     }
 }

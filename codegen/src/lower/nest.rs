@@ -63,7 +63,8 @@ impl Lowering<'_> {
     /// Whether a stage is computed where it stands, not only where it is read.
     fn must_visit(&self, number: usize) -> bool {
         let stage = &self.kernel.stages[number];
-        stage.store.is_some() || stage.reduce.is_some() || self.plan.kept.contains(&number)
+        let kept = self.plan.kept.contains(&number) && self.plan.filled_by(self.kernel, number).is_none();
+        stage.store.is_some() || stage.reduce.is_some() || kept
     }
 
     /// Loops over the inner axes that the stages of a nest have.

@@ -47,7 +47,8 @@ impl Judge<'_> {
 
     fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64) -> f64 {
         let own = match expr.kind() {
-            ExprKind::Const(_) | ExprKind::Stage(_) => 0.0,
+            ExprKind::Const(_) => 0.0,
+            ExprKind::Stage(stage) => self.stage_read(&self.kernel.stages[*stage], axis),
             ExprKind::Load { buffer, index } => self.access_cost(*buffer, index, axis, lanes),
             ExprKind::Guard { all, .. } => {
                 let apart = axis.is_some_and(|axis| all.iter().any(|t| t.index.mentions(axis)));
@@ -62,6 +63,16 @@ impl Judge<'_> {
             _ => 1.0,
         };
         own + expr.operands().into_iter().map(|e| self.expr_cost(e, axis, lanes)).sum::<f64>()
+    }
+
+    /// Cost of a stage's value: of one along inner axes, which lies in memory, that of a load.
+    fn stage_read(&self, stage: &Stage, axis: Option<&str>) -> f64 {
+        let outer = self.kernel.outer_axes();
+        match axis {
+            _ if stage.axes.iter().all(|own| outer.contains(own)) => 0.0,
+            Some(axis) if stage.axes.iter().all(|own| **own != *axis) => 0.7,
+            _ => 1.0,
+        }
     }
 
     /// Cost of reaching the lanes: one load, a broadcast (which a block shares), or one by one.

@@ -180,6 +180,13 @@ impl Plan {
         self.nests.iter().find(|nest| nest.contains(&stage)).cloned().unwrap_or(stage..stage + 1)
     }
 
+    /// The nest that computes and keeps a stage while it reads it, if not its own.
+    pub fn filled_by(&self, kernel: &Kernel, stage: usize) -> Option<usize> {
+        let nest = nests::filled_by(kernel, &self.nests, stage)?;
+        let together = self.single.contains(&nest) == self.single.contains(&stage);
+        (together && self.kept.contains(&stage)).then_some(nest)
+    }
+
     /// The nests, in order.
     pub fn runs(&self) -> Vec<Run> {
         nests::runs(self.nests.clone(), &|nest| self.single.contains(&nest))

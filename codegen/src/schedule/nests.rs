@@ -72,6 +72,27 @@ pub fn kept(kernel: &Kernel, single: &dyn Fn(usize) -> bool) -> Vec<usize> {
     (0..kernel.stages.len()).filter(keep).collect()
 }
 
+/// The nest that computes a kept map where it reads it first, if that is the one behind the map's own: a fold over all its
+/// points. The map then needs no loops of its own.
+pub fn filled_by(kernel: &Kernel, nests: &[Range<usize>], number: usize) -> Option<usize> {
+    let map = kernel.stages.get(number).filter(|map| map.reduce.is_none() && map.store.is_none())?;
+    let place = nests.iter().position(|nest| *nest == (number..number + 1))?;
+    let next = nests.get(place + 1)?.start;
+    let fold = kernel.stages.get(next).filter(|fold| fold.reduce.is_some())?;
+    let nest = || fold.axes.iter().chain(fold.reduce.iter().flat_map(|reduce| &reduce.axes));
+    let same = nest().count() == map.axes.len() && nest().all(|axis| map.axes.contains(axis));
+    (same && always_reads(&fold.value, number)).then_some(next)
+}
+
+/// Whether an expression reads a stage whatever tests say.
+fn always_reads(expr: &Expr, number: usize) -> bool {
+    match expr.kind() {
+        ExprKind::Stage(read) => *read == number,
+        ExprKind::Guard { .. } => false,
+        _ => expr.operands().into_iter().any(|operand| always_reads(operand, number)),
+    }
+}
+
 /// Whether keeping a map is cheaper than to compute it again where it is read.
 fn pays(kernel: &Kernel, map: &Stage, readers: &[usize]) -> bool {
     let repeats = |reader: &usize| kernel.stages[*reader].axes.iter().any(|axis| !map.axes.contains(axis));

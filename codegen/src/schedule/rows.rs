@@ -5,7 +5,7 @@
 
 use super::choose::{lanes, order_steps, pick_rows, register_block};
 use super::cost::Judge;
-use super::nests::{kept, nests};
+use super::nests::{filled_by, kept, nests};
 use super::{Step, inner_axes};
 use crate::lower::product;
 use mlc_ir::Name;
@@ -77,7 +77,8 @@ fn best(judge: &Judge, outer: &[Name], nest: Range<usize>, target: &Target) -> L
 
 /// The stages of a nest, and those that are computed again where it reads them.
 fn computed(kernel: &Kernel, nest: Range<usize>) -> Vec<Stage> {
-    let kept = kept(kernel, &|_| false);
+    let mut kept = kept(kernel, &|_| false);
+    kept.retain(|stage| filled_by(kernel, &nests(kernel), *stage) != Some(nest.start));
     let mut numbers: Vec<usize> = nest.clone().collect();
     let mut next = 0;
     while let Some(number) = numbers.get(next).copied() {

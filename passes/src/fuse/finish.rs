@@ -1,8 +1,9 @@
-//! The last touch: stages read once are put into their reader, axes and kernels get their names, unused buffers go.
+//! The last touch: stages read once are put into their reader, what several compute becomes one, axes and kernels get their names, unused buffers go.
 
 use super::report::Report;
 use super::rewrite::map_stage_indices;
 use super::rewrite::{Substitution, replace_stages, rewrite, stage_uses, tree_size};
+use super::share::share;
 use super::simplify::{drop_stages, substitute_stage};
 use mlc_ir::index::Atom;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
@@ -18,6 +19,7 @@ pub fn finish(program: &mut Program, report: &mut Report) {
     let mut names = HashMap::new();
     each_kernel(&mut program.body, &mut |kernel| {
         join_stages(kernel);
+        share(kernel);
         join_stores(kernel);
         rename_axes(kernel, &facts);
         let name = unique(&kernel.name, &mut names);

@@ -24,6 +24,7 @@ mod report;
 mod rewrite;
 mod rows;
 mod same;
+mod share;
 mod simplify;
 mod transpose;
 mod work;
