@@ -39,6 +39,9 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec
     let rows = pick_rows(judge, outer, &reused);
     let widest = found.iter().map(|lanes| columns(judge, lanes)).max().unwrap_or(0).max(1);
     let (height, most) = rows.as_ref().map_or((1, 4), |rows| register_block(judge, rows, widest, target));
+    // Lanes along what is folded have accumulators for each row, and a sum of lanes for each.
+    let across = found.iter().any(|lanes| folds_lanes(judge, lanes));
+    let height = if across { height.min(target.vector_regs / 2 / VECTORS).max(1) } else { height };
     if let Some(rows) = rows.filter(|_| height > 1) {
         if let Some(Step::Order(order)) = steps.first_mut() {
             order.retain(|axis| *axis != rows);
@@ -49,7 +52,7 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec
     let single = |nest: usize| height > 1 && !is_contraction(kernel, nest);
     for lanes in &found {
         let start = lanes.nest.start;
-        let own = nest_steps(judge, lanes, (height, most), target);
+        let own = nest_steps(judge, lanes, most);
         steps.extend(own.into_iter().map(|step| Step::Within(start, Box::new(step))));
         if single(start) {
             steps.push(Step::Single(start));
@@ -107,11 +110,18 @@ fn columns(judge: &Judge, lanes: &Lanes) -> u32 {
     }
 }
 
+/// Whether a contraction has its lanes along an axis that it folds.
+fn folds_lanes(judge: &Judge, lanes: &Lanes) -> bool {
+    let stage = &judge.kernel.stages[lanes.nest.start];
+    let own = |vector: &(Name, u16)| stage.axes.contains(&vector.0);
+    is_contraction(judge.kernel, lanes.nest.start) && lanes.vector.as_ref().is_some_and(|vector| !own(vector))
+}
+
 fn vectors(judge: &Judge, axis: &Name, lanes: u16) -> u32 {
     (judge.points(axis) / f64::from(lanes)) as u32
 }
 
-fn nest_steps(judge: &Judge, lanes: &Lanes, (height, most): (u32, u32), target: &Target) -> Vec<Step> {
+fn nest_steps(judge: &Judge, lanes: &Lanes, most: u32) -> Vec<Step> {
     let stage = &judge.kernel.stages[lanes.nest.start];
     let mut steps = Vec::new();
     let contraction = is_contraction(judge.kernel, lanes.nest.start);
@@ -120,9 +130,7 @@ fn nest_steps(judge: &Judge, lanes: &Lanes, (height, most): (u32, u32), target: 
         let block = match contraction {
             // Blocks of about one size.
             true if stage.axes.contains(axis) => all.div_ceil(all.div_ceil(most.max(1))),
-            true if height * 2 > target.vector_regs / 2 => 1,
-            true => 2.min(all),
-            false => 4.min(all),
+            _ => VECTORS.min(all),
         };
         steps.extend([Step::Vector(axis.clone(), *width), Step::Block(axis.clone(), block)]);
     }
@@ -132,6 +140,9 @@ fn nest_steps(judge: &Judge, lanes: &Lanes, (height, most): (u32, u32), target: 
     steps.extend(unrolled.map(|axis| Step::Block(axis.clone(), UNROLLED)));
     steps
 }
+
+/// Vectors of an axis that are written out where they share nothing.
+const VECTORS: u32 = 4;
 
 /// Steps of a fold that are written out.
 const UNROLLED: u32 = 4;
