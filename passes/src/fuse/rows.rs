@@ -6,22 +6,30 @@
 //! A contraction may be merged with what folds its rows, and with a contraction that reads them: scores, their softmax and
 //! the mean of the values are one kernel, whose rows stay in the memory of a task. Of its columns' axes the result is then
 //! an inner loop. That a row is too long to stay near is no reason against it, for it would be written to memory and read
-//! again if it were a buffer. A weight is: a kernel of its own reads it a panel at a time for all rows, a merged one all of
-//! it for each block of rows.
+//! again if it were a buffer. What the rows are multiplied with may be one: a kernel of its own reads it a panel at a time
+//! for all rows, a merged one all of it for each block of rows. So it must be no weight, and stay near ([`NEAR`], a symbol
+//! counting as [`SYMBOLIC`]), or have rows so short ([`SHORT`]) that the row between the two contractions costs more.
 
-use super::cost::{factors, has_contraction, points};
+use super::cost::{factors, has_contraction, load_vars, points};
 use super::epilogue::name;
 use super::rewrite::{Substitution, each, loads, looks_up, rewrite};
 use super::simplify::{simplify, substitute_stage};
 use super::work::{Place, Work};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage, StoreMode};
 use mlc_ir::{Index, Name};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// So many rows keep every core busy.
 const ROWS: i64 = 16;
 /// Fewer rows are fine if there are no more points than this.
 const POINTS: i64 = 1 << 16;
+
+/// Bytes that a task finds near when it reads them again.
+const NEAR: i64 = 256 << 10;
+/// Elements of an operand's row that are read about as fast as one of the result is written and read a few times.
+const SHORT: i64 = 256;
+/// What a symbolic extent is taken to be.
+const SYMBOLIC: i64 = 64;
 
 /// Both kernels as one, or why that cannot be.
 pub fn rows(work: &Work, from: Place, to: Place) -> Result<Kernel, &'static str> {
@@ -43,7 +51,12 @@ pub fn rows(work: &Work, from: Place, to: Place) -> Result<Kernel, &'static str>
         return Err(reason);
     }
     let names = unify(work, producer, consumer)?;
-    profitable(producer, &rows_of(producer, consumer, &names), consumer)?;
+    let rows = rows_of(producer, consumer, &names);
+    let own: Vec<Name> = names.iter().filter(|(_, of)| rows.contains(of)).map(|(own, _)| own.clone()).collect();
+    if is_far(producer, &rows) || is_far(consumer, &own) {
+        return Err("a contraction's operand is too large to be read again for each block of rows");
+    }
+    profitable(producer, &rows, consumer)?;
     merge(work, producer, consumer, &names, from, to)
 }
 
@@ -52,6 +65,23 @@ fn reads_weights(work: &Work, kernel: &Kernel) -> bool {
     let constant = |(buffer, _): &(u32, Vec<Index>)| work.buffers[*buffer as usize].constant.is_some();
     let factors = kernel.stages.iter().filter_map(factors);
     factors.flat_map(|(a, b)| [a, b]).any(|factor| loads(&factor).iter().any(constant))
+}
+
+/// Whether what a kernel multiplies its rows with is too large to be read again for each block of them.
+fn is_far(kernel: &Kernel, rows: &[Name]) -> bool {
+    let extent = |name: &Name| kernel.extent(name).and_then(Index::as_const).unwrap_or(SYMBOLIC).max(1);
+    let far = |stage: &Stage| {
+        let Some((a, b)) = factors(stage) else { return false };
+        let (a, b) = (load_vars(&a), load_vars(&b));
+        let has_rows = |of: &BTreeSet<Name>, other: &BTreeSet<Name>| of.difference(other).any(|axis| rows.contains(axis));
+        let depth = stage.reduce.iter().flat_map(|reduce| &reduce.axes).map(extent).fold(1, i64::saturating_mul);
+        [(&a, &b), (&b, &a)].into_iter().filter(|(again, other)| has_rows(other, again)).any(|(again, other)| {
+            let columns = again.difference(other).map(extent).fold(1, i64::saturating_mul);
+            let bytes = columns.saturating_mul(depth).saturating_mul(stage.value.dtype().bytes() as i64);
+            columns.min(depth) > SHORT && bytes > NEAR
+        })
+    };
+    kernel.stages.iter().any(far)
 }
 
 /// The outer axes of the producer that all stages of the consumer have.

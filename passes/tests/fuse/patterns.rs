@@ -157,9 +157,9 @@ fn heads(m: &mut Model, x: mlc_ir::graph::Value, perm: &[i64]) -> mlc_ir::graph:
     m.op_with("Transpose", &[("perm", ints(perm))], &[x])
 }
 
-/// Three projections, the keys turned, scores, weights, context, and a projection.
+/// Three projections, the keys turned, an attention, and a projection.
 #[test]
-fn attention_is_eight_kernels_and_no_view() {
+fn attention_is_one_kernel_between_its_projections() {
     for batch in [0, 1, 2] {
         let mut m = Model::new();
         let (x, mask) = (m.input(&[batch, 5, 8]), m.input(&[batch, 1, 1, 5]));
@@ -182,8 +182,49 @@ fn attention_is_eight_kernels_and_no_view() {
         let context = m.op("Reshape", &[context, shape]);
         let y = project(&mut m, context);
         let result = m.check(&[y]);
-        assert_eq!(result.kernels, 8, "{:#?}", result.report);
+        assert_eq!(result.kernels, 6, "{:#?}", result.report);
     }
+}
+
+/// Logits of a layer, and their softmax.
+#[test]
+fn a_contraction_with_weights_stays_apart_from_what_folds_its_rows() {
+    let mut m = Model::new();
+    let (x, w) = (m.input(&[0, 8]), m.weight(&[8, 40]));
+    let logits = m.op("MatMul", &[x, w]);
+    let y = m.op("Softmax", &[logits]);
+    assert_eq!(m.check(&[y]).kernels, 2);
+}
+
+/// Rows of products that are read in another order than they come.
+#[test]
+fn columns_of_a_contraction_are_no_rows() {
+    let mut m = Model::new();
+    let (a, b) = (m.input(&[0, 8]), m.input(&[8, 0]));
+    let product = m.op("MatMul", &[a, b]);
+    let y = m.op_with("Softmax", &[("axis", int(0))], &[product]);
+    m.check(&[y]);
+}
+
+#[test]
+fn operands_that_do_not_stay_near_are_read_a_panel_at_a_time() {
+    for (depth, kernels) in [(8, 1), (300, 2)] {
+        let mut m = Model::new();
+        let (a, b) = (m.input(&[20, depth]), m.input(&[depth, 400]));
+        let product = m.op("MatMul", &[a, b]);
+        let y = m.op("Softmax", &[product]);
+        assert_eq!(m.check(&[y]).kernels, kernels);
+    }
+}
+
+/// An error function between a sum and a normalization is computed once for each element.
+#[test]
+fn dear_parts_of_several_stages_are_one_stage() {
+    let mut m = Model::new();
+    let x = m.input(&[0, 24]);
+    let y = m.op("Softmax", &[x]);
+    let fused = m.check(&[y]);
+    assert_eq!(fused.program.to_string().matches("exp(").count(), 1);
 }
 
 #[test]
