@@ -11,6 +11,8 @@ pub struct Target {
     pub lane_fma: bool,
     /// Whether a multiply-add leaves its factors as they are and adds into the accumulator.
     pub adds_in_place: bool,
+    /// Whether loads and stores of the first lanes of a vector are as fast as those of all.
+    pub masks: bool,
     /// Bytes of the first level data cache of a core.
     pub l1_bytes: u32,
     /// Bytes of the second level cache of a core.
@@ -25,6 +27,7 @@ impl Target {
             vector_regs: 16,
             lane_fma: false,
             adds_in_place: false,
+            masks: false,
             l1_bytes: 32 << 10,
             l2_bytes: 512 << 10,
         }
@@ -32,7 +35,14 @@ impl Target {
 
     /// 512-bit vectors in 32 registers: x86-64 with AVX-512.
     pub fn avx512() -> Target {
-        Target { vector_bytes: 64, vector_regs: 32, adds_in_place: true, l2_bytes: 1 << 20, ..Target::x86_64() }
+        Target {
+            vector_bytes: 64,
+            vector_regs: 32,
+            adds_in_place: true,
+            masks: true,
+            l2_bytes: 1 << 20,
+            ..Target::x86_64()
+        }
     }
 
     /// 256-bit vectors in 16 registers: x86-64 with AVX2 and FMA.

@@ -112,10 +112,10 @@ impl Lowering<'_> {
 
     /// Evaluates each lane by itself and puts them together.
     fn by_lane(&mut self, expr: &Expr, point: &Point) -> Result<Value> {
-        let lanes = point.lanes();
+        let live = 0..self.live(point)?;
         let values: Vec<Operand> =
-            (0..lanes).map(|lane| Ok(self.eval(expr, &point.lane(lane))?.operand)).collect::<Result<_>>()?;
-        Ok(self.define(typed(expr.dtype(), lanes), Op::Pack(values)))
+            live.map(|lane| Ok(self.eval(expr, &point.lane(lane))?.operand)).collect::<Result<_>>()?;
+        Ok(self.pack(typed(expr.dtype(), point.lanes()), values))
     }
 
     /// A scalar in all lanes.
@@ -141,18 +141,19 @@ impl Lowering<'_> {
         let stable = !self.writes.contains(&buffer);
         let access = match &place {
             Lanes::Same(access) | Lanes::Consecutive(access) => access,
-            Lanes::Apart(places) => return self.load_apart(ty, places, stable),
+            Lanes::Apart(places) => return self.load_apart(ty, &places[..usize::from(self.live(point)?)], stable),
         };
         let Access::Indexed { buffer: param, index } = access else {
             return Err(Error::internal("lowering makes indexed accesses"));
         };
         let consecutive = matches!(place, Lanes::Consecutive(_));
-        let key = Key::Load(*param, index.clone(), lanes, consecutive);
+        let first = if consecutive { point.first() } else { None };
+        let key = Key::Load(*param, index.clone(), lanes, consecutive, first.clone());
         if let Some(value) = self.known(&key).filter(|_| stable) {
             return Ok(value);
         }
         let op = match consecutive || lanes == 1 {
-            true => Op::Load(access.clone(), None),
+            true => Op::Load(access.clone(), first),
             false => Op::Broadcast(access.clone()),
         };
         let value = self.define(ty, op);
@@ -166,7 +167,7 @@ impl Lowering<'_> {
         let mut scalars = Vec::with_capacity(places.len());
         for access in places {
             let Access::Indexed { buffer, index } = access else { continue };
-            let key = Key::Load(*buffer, index.clone(), 1, true);
+            let key = Key::Load(*buffer, index.clone(), 1, true, None);
             let known = self.known(&key).filter(|_| stable);
             let value = known.unwrap_or_else(|| self.define(typed(ty.dtype, 1), Op::Load(access.clone(), None)));
             if stable {
@@ -174,7 +175,19 @@ impl Lowering<'_> {
             }
             scalars.push(value.operand);
         }
-        Ok(self.define(ty, Op::Pack(scalars)))
+        Ok(self.pack(ty, scalars))
+    }
+
+    /// A vector of its first lanes; the others are 0.
+    pub(super) fn pack(&mut self, ty: Type, mut scalars: Vec<Operand>) -> Value {
+        let zero = if ty.dtype.is_float() { Operand::Float(0.0) } else { Operand::Int(0) };
+        scalars.resize(usize::from(ty.lanes), zero);
+        self.define(ty, Op::Pack(scalars))
+    }
+
+    /// The lanes of a point that are computed one by one.
+    pub(super) fn live(&self, point: &Point) -> Result<u16> {
+        point.live().ok_or_else(|| Error::internal("an unknown number of lanes lie apart"))
     }
 
     /// The key under which a stage's value at a point is remembered.

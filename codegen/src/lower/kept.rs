@@ -45,24 +45,25 @@ impl Lowering<'_> {
     }
 
     /// Writes a stage's value at a point to its place, if it is kept.
-    pub(super) fn keep(&mut self, stage: usize, value: &Value, point: &Point) {
-        let Some(place) = self.kept_place(stage, point) else { return };
+    pub(super) fn keep(&mut self, stage: usize, value: &Value, point: &Point) -> Result<()> {
+        let Some(place) = self.kept_place(stage, point) else { return Ok(()) };
         let (dtype, lanes) = (value.ty.dtype, point.lanes());
         match place {
             Lanes::Consecutive(to) => {
                 let value = self.splat(value.clone(), lanes);
-                self.push(Inst::Store { to, value: value.operand, ty: value.ty, first: None });
+                self.push(Inst::Store { to, value: value.operand, ty: value.ty, first: point.first() });
             }
             Lanes::Same(to) => {
                 self.push(Inst::Store { to, value: value.operand.clone(), ty: value.ty, first: None });
             }
             Lanes::Apart(places) => {
-                for (lane, to) in places.into_iter().enumerate() {
+                for (lane, to) in places.into_iter().take(usize::from(self.live(point)?)).enumerate() {
                     let lane = self.define(typed(dtype, 1), Op::Lane(value.operand.clone(), lane as u16));
                     self.push(Inst::Store { to, value: lane.operand, ty: lane.ty, first: None });
                 }
             }
         }
+        Ok(())
     }
 
     /// The value of a kept stage at a point, from its place; in all lanes of the point. A nest that fills the place computes it.
@@ -76,24 +77,26 @@ impl Lowering<'_> {
         let value = match self.plan.filled_by(self.kernel, stage) == Some(self.nest) {
             true => {
                 let value = self.eval(&self.kernel.stages[stage].value, point)?;
-                self.keep(stage, &value, point);
+                self.keep(stage, &value, point)?;
                 value
             }
-            false => self.load_kept(typed(self.kernel.stages[stage].value.dtype(), point.lanes()), place),
+            false => self.load_kept(typed(self.kernel.stages[stage].value.dtype(), point.lanes()), place, point)?,
         };
         self.remember(key, &value);
         Ok(Some(value))
     }
 
-    fn load_kept(&mut self, ty: Type, place: Lanes) -> Value {
-        match place {
+    fn load_kept(&mut self, ty: Type, place: Lanes, point: &Point) -> Result<Value> {
+        Ok(match place {
             Lanes::Same(from) if ty.lanes > 1 => self.define(ty, Op::Broadcast(from)),
-            Lanes::Same(from) | Lanes::Consecutive(from) => self.define(ty, Op::Load(from, None)),
+            Lanes::Same(from) => self.define(ty, Op::Load(from, None)),
+            Lanes::Consecutive(from) => self.define(ty, Op::Load(from, point.first())),
             Lanes::Apart(places) => {
-                let scalar = typed(ty.dtype, 1);
-                let lanes = places.into_iter().map(|from| self.define(scalar, Op::Load(from, None)).operand).collect();
-                self.define(ty, Op::Pack(lanes))
+                let (scalar, live) = (typed(ty.dtype, 1), usize::from(self.live(point)?));
+                let places = places.into_iter().take(live);
+                let lanes = places.map(|from| self.define(scalar, Op::Load(from, None)).operand).collect();
+                self.pack(ty, lanes)
             }
-        }
+        })
     }
 }

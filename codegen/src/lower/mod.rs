@@ -52,6 +52,8 @@ struct Point {
     axes: BTreeMap<Name, Index>,
     /// The axis the lanes run along, and how many there are.
     vector: Option<(Name, u16)>,
+    /// The end of that axis, if the lanes may go beyond it.
+    end: Option<Index>,
 }
 
 impl Point {
@@ -83,7 +85,23 @@ impl Point {
             *offset = offset.clone() + i64::from(lane);
         }
         point.vector = None;
+        point.end = None;
         point
+    }
+
+    /// How many lanes, the first ones, are points of the axis; `None` if all are.
+    fn first(&self) -> Option<Index> {
+        let (axis, lanes) = self.vector.as_ref()?;
+        let first = self.end.clone()? - self.axes.get(axis)?.clone();
+        first.as_const().is_none_or(|n| n < i64::from(*lanes)).then_some(first)
+    }
+
+    /// The same as a number, if it is known here; the other lanes hold anything.
+    fn live(&self) -> Option<u16> {
+        match self.first() {
+            None => Some(self.lanes()),
+            Some(first) => first.as_const().map(|n| n.clamp(0, i64::from(self.lanes())) as u16),
+        }
     }
 }
 
@@ -99,8 +117,8 @@ struct Value {
 enum Key {
     /// A node of an expression at some axes' values.
     Expr(usize, Vec<Index>, u16),
-    /// A load: parameter, memory index, lanes, and whether they are consecutive.
-    Load(u32, Vec<Index>, u16, bool),
+    /// A load: parameter, memory index, lanes, whether they are consecutive, and how many of them are read.
+    Load(u32, Vec<Index>, u16, bool, Option<Index>),
     /// A stage at some axes' values.
     Stage(usize, Vec<Index>, u16),
     /// A stage's value read from scratch memory, in so many lanes.
@@ -173,6 +191,7 @@ impl<'a> Lowering<'a> {
         let mut point = point.with(axis, low);
         if segment.lanes > 1 {
             point.vector = Some((axis.clone(), segment.lanes));
+            point.end = segment.end.clone();
         }
         point.axes.insert(block_key(axis), Index::from(i64::from(segment.block)));
         if depth < self.plan.outer.len() {

@@ -116,7 +116,7 @@ impl Lowering<'_> {
         for (point, value) in points.iter().zip(values) {
             let key = self.stage_key(number, point);
             self.remember(key, &value);
-            self.keep(number, &value, point);
+            self.keep(number, &value, point)?;
             if let Some(store) = &stage.store {
                 self.store(store, &value, point)?;
             }
@@ -289,7 +289,8 @@ impl Lowering<'_> {
         let scalar = typed(value.ty.dtype, 1);
         match self.place(store.buffer, &store.index, point)? {
             Lanes::Consecutive(to) => {
-                self.push(Inst::Store { to, value: value.operand.clone(), ty: value.ty, first: None });
+                let first = point.first();
+                self.push(Inst::Store { to, value: value.operand.clone(), ty: value.ty, first });
             }
             Lanes::Same(to) => {
                 let mut operand = value.operand.clone();
@@ -300,7 +301,8 @@ impl Lowering<'_> {
                 self.push(Inst::Store { to, value: operand, ty: scalar, first: None });
             }
             Lanes::Apart(places) => {
-                for (lane, to) in places.into_iter().enumerate() {
+                let live = usize::from(self.live(point)?);
+                for (lane, to) in places.into_iter().take(live).enumerate() {
                     let lane = self.define(scalar, Op::Lane(value.operand.clone(), lane as u16));
                     self.push(Inst::Store { to, value: lane.operand, ty: scalar, first: None });
                 }
@@ -317,6 +319,7 @@ fn spread(point: &Point, axis: &Name, segment: &Segment, low: &Index) -> Vec<Poi
         let mut inner = point.with(axis, low.clone() + i64::from(n) * width);
         if segment.lanes > 1 {
             inner.vector = Some((axis.clone(), segment.lanes));
+            inner.end = segment.end.clone();
         }
         inner
     };

@@ -14,6 +14,8 @@ pub(super) struct Segment {
     pub block: u32,
     /// Lanes of each; 1 for points.
     pub lanes: u16,
+    /// The end of the axis, if vectors may go beyond it.
+    pub end: Option<Index>,
 }
 
 impl Segment {
@@ -27,12 +29,33 @@ impl Lowering<'_> {
     /// The segments of an axis, by its block and lanes in the plan: full blocks, smaller ones, narrower vectors, points.
     pub(super) fn segments(&self, axis: &Name) -> Vec<Segment> {
         let (block, lanes) = (self.plan.block(self.nest, axis), self.plan.lanes(self.nest, axis));
+        if self.plan.masked(self.nest, axis) {
+            return self.masked(axis, block, lanes);
+        }
         let mut sizes = self.whole(axis);
         if lanes == 1 {
             sizes.extend(halves(block / 2, 1).map(|block| (block, 1)));
         }
         sizes.extend(halves(u32::from(lanes / 2), u32::from(NARROWEST)).map(|lanes| (1, lanes as u16)));
         self.cut(axis, sizes)
+    }
+
+    /// Full blocks, then vectors for all that is left, in one block if their number is known.
+    fn masked(&self, axis: &Name, block: u32, lanes: u16) -> Vec<Segment> {
+        let extent = self.kernel.extent(axis).cloned().unwrap_or_default();
+        let mut segments = self.cut(axis, vec![(block, lanes)]);
+        segments.retain(|segment| segment.lanes > 1);
+        let width = Index::from(i64::from(block) * i64::from(lanes));
+        let base = self.facts.div(&extent, &width) * width;
+        let left = self.facts.simplify(&(extent.clone() - base.clone()));
+        let vectors = left.ceil_div(&Index::from(i64::from(lanes)));
+        let (count, block) = match vectors.as_const() {
+            Some(0) => return segments,
+            Some(vectors) => (Index::from(1), vectors as u32),
+            None => (self.facts.simplify(&vectors), 1),
+        };
+        segments.push(Segment { base, count, block, lanes, end: Some(extent) });
+        segments
     }
 
     /// The segments of a folded axis: vectors of one width, because each has an accumulator, then points.
@@ -69,7 +92,7 @@ impl Lowering<'_> {
                 continue;
             }
             let taken = &count * &width;
-            segments.push(Segment { base: base.clone(), count, block, lanes });
+            segments.push(Segment { base: base.clone(), count, block, lanes, end: None });
             left = self.facts.simplify(&(left - taken.clone()));
             base = base + taken;
         }

@@ -44,11 +44,30 @@ fn common_steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec<Ste
 }
 
 /// Lanes along an axis: as many as a register has, or the part of it that the axis fills; `None` if it fills not even
-/// 128 bits.
+/// 128 bits. Where there are masks, a known axis of two points or more may leave the last lanes of a register unused.
 pub(super) fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> {
     let points = judge.points(axis);
     let widest = (target.vector_bytes / 4) as u16;
-    (2..).map(|n| widest >> (n - 2)).take_while(|&n| n >= NARROWEST).find(|&n| points >= f64::from(n))
+    let mut widths = (2..).map(|n| widest >> (n - 2)).take_while(|&n| n >= NARROWEST);
+    if target.masks && judge.is_known(axis) {
+        let holds_all = |n: &u16| f64::from(*n) >= points;
+        return (points >= 2.0).then(|| widths.take_while(holds_all).last().unwrap_or(widest));
+    }
+    widths.find(|&n| points >= f64::from(n))
+}
+
+/// Lanes along an axis, masked where they have to be and can be.
+pub(super) fn vector_steps(judge: &Judge, axis: &Name, lanes: u16, target: &Target) -> impl Iterator<Item = Step> {
+    let whole = judge.is_known(axis) && (judge.points(axis) % f64::from(lanes)) == 0.0;
+    let masked = target.masks && !whole && (judge.is_known(axis) || judge.lies_in_rows(axis, lanes));
+    [Some(Step::Vector(axis.clone(), lanes)), masked.then(|| Step::Mask(axis.clone()))].into_iter().flatten()
+}
+
+/// Vectors that hold the points of an axis; without masks, those that are full.
+pub(super) fn vectors(judge: &Judge, axis: &Name, lanes: u16, target: &Target) -> u32 {
+    let vectors = judge.points(axis) / f64::from(lanes);
+    let vectors = if target.masks { vectors.ceil() } else { vectors.floor() };
+    vectors.max(1.0) as u32
 }
 
 /// Where the lanes run.
@@ -113,15 +132,15 @@ pub(super) fn order_steps(judge: &Judge, outer: &[Name], last: Option<&Name>) ->
 
 fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> Vec<Step> {
     let lanes = lanes(judge, axis, target).unwrap_or(NARROWEST);
-    let vectors = (judge.points(axis) / f64::from(lanes)) as u32;
+    let vectors = vectors(judge, axis, lanes, target);
     let Some(rows) = row_axis(judge, outer, axis) else {
         let mut steps = order_steps(judge, outer, Some(axis));
-        steps.push(Step::Vector(axis.clone(), lanes));
+        steps.extend(vector_steps(judge, axis, lanes, target));
         let wide = if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) { 4 } else { 2 };
-        steps.push(Step::Block(axis.clone(), wide.min(vectors.max(1))));
+        steps.push(Step::Block(axis.clone(), wide.min(vectors)));
         return steps;
     };
-    let (height, columns) = register_block(judge, &rows, vectors.max(1), target);
+    let (height, columns) = register_block(judge, &rows, vectors, target);
     // Panels of columns outermost: a panel of weights is used for all rows while it is near.
     let mut order: Vec<Name> = vec![axis.clone()];
     if !weights_follow(judge, axis) {
@@ -136,12 +155,9 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
         order.push(axis.clone());
     }
     order.push(rows.clone());
-    let mut steps = vec![
-        Step::Order(order),
-        Step::Vector(axis.clone(), lanes),
-        Step::Block(axis.clone(), columns),
-        Step::Block(rows, height.max(1)),
-    ];
+    let mut steps = vec![Step::Order(order)];
+    steps.extend(vector_steps(judge, axis, lanes, target));
+    steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
     steps.extend(folded_block(judge));
     steps
 }
@@ -249,8 +265,8 @@ fn inner_steps(judge: &Judge, outer: &[Name], target: &Target) -> Vec<Step> {
     for stage in &judge.kernel.stages {
         let Some(axis) = innermost(stage, outer).filter(|axis| !seen.contains(axis)) else { continue };
         let Some(lanes) = lanes(judge, &axis, target) else { continue };
-        let vectors = (judge.points(&axis) / f64::from(lanes)) as u32;
-        steps.push(Step::Vector(axis.clone(), lanes));
+        let vectors = vectors(judge, &axis, lanes, target);
+        steps.extend(vector_steps(judge, &axis, lanes, target));
         let contraction = stage.reduce.is_some() && product(&stage.value).is_some() && judge.kernel.stages.len() == 1;
         steps.push(Step::Block(axis.clone(), if contraction { 2 } else { 4 }.min(vectors)));
         seen.push(axis);

@@ -8,6 +8,8 @@ use mlc_ir::{DType, Facts, Index, Name};
 
 /// The extent a symbolic axis is taken to have.
 const SYMBOLIC: i64 = 64;
+/// The part of a load that a product pays where lanes run beside the fold: a block of rows and columns shares them.
+const SHARED: f64 = 0.4;
 
 /// What a kernel is judged by.
 pub(super) struct Judge<'a> {
@@ -24,6 +26,30 @@ impl Judge<'_> {
         extent.max(1) as f64
     }
 
+    /// Whether the number of points of an axis is known.
+    pub fn is_known(&self, axis: &str) -> bool {
+        self.kernel.extent(axis).and_then(Index::as_const).is_some()
+    }
+
+    /// Whether all that is read and written along an axis lies in one place or one after the other, and no test depends
+    /// on it.
+    pub fn lies_in_rows(&self, axis: &Name, lanes: u16) -> bool {
+        let lies = |buffer: u32, index: &[Index]| {
+            index.iter().all(|i| !i.mentions(axis)) || self.consecutive(buffer, index, axis, i64::from(lanes))
+        };
+        let own = |stage: &&Stage| stage.axes.contains(axis);
+        self.kernel.stages.iter().filter(own).all(|stage| {
+            let mut all = stage.store.iter().all(|store| lies(store.buffer, &store.index));
+            stage.value.visit(&mut |e| match e.kind() {
+                ExprKind::Load { buffer, index } => all &= lies(*buffer, index),
+                ExprKind::Guard { all: tests, .. } => all &= tests.iter().all(|test| !test.index.mentions(axis)),
+                ExprKind::Index(index) => all &= !index.mentions(axis),
+                _ => {}
+            });
+            all
+        })
+    }
+
     /// Cost of the whole kernel with so many lanes along an axis of each stage (`None`: scalar).
     pub fn kernel_cost(&self, outer: &[Name], vector: &dyn Fn(&Stage) -> Option<(Name, u16)>) -> f64 {
         self.kernel.stages.iter().map(|stage| self.stage_cost(stage, outer, vector(stage))).sum()
@@ -32,24 +58,30 @@ impl Judge<'_> {
     /// Cost of a stage with so many lanes along an axis.
     pub fn stage_cost(&self, stage: &Stage, outer: &[Name], vector: Option<(Name, u16)>) -> f64 {
         let axes = outer.iter().chain(inner_axes(stage, outer));
-        let points: f64 = axes.map(|axis| self.points(axis)).product();
+        // A vector that is not full costs as much as one that is.
+        let all = |axis: &Name| match &vector {
+            Some((own, lanes)) if own == axis => (self.points(axis) / f64::from(*lanes)).ceil() * f64::from(*lanes),
+            _ => self.points(axis),
+        };
+        let points: f64 = axes.map(all).product();
         let lanes = vector.as_ref().map_or(1.0, |vector| f64::from(vector.1));
         let axis = vector.map(|vector| vector.0);
         let folded = stage.reduce.iter().flat_map(|r| &r.axes).map(|axis| self.points(axis)).product::<f64>();
-        let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes);
+        let across = stage.reduce.as_ref().is_some_and(|r| axis.as_ref().is_some_and(|a| r.axes.contains(a)));
+        let load = if stage.reduce.is_some() && !across { SHARED } else { 1.0 };
+        let mut cost = points / lanes * self.expr_cost(&stage.value, axis.as_deref(), lanes, load);
         if let Some(store) = &stage.store {
-            let along = self.access_cost(store.buffer, &store.index, axis.as_deref(), lanes);
+            let along = self.access_cost(store.buffer, &store.index, axis.as_deref(), lanes, 1.0);
             cost += points / folded / lanes * along;
         }
-        let across = stage.reduce.as_ref().is_some_and(|r| axis.as_ref().is_some_and(|a| r.axes.contains(a)));
         cost + if across { points / folded * 4.0 } else { 0.0 }
     }
 
-    fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64) -> f64 {
+    fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64, load: f64) -> f64 {
         let own = match expr.kind() {
             ExprKind::Const(_) => 0.0,
-            ExprKind::Stage(stage) => self.stage_read(&self.kernel.stages[*stage], axis),
-            ExprKind::Load { buffer, index } => self.access_cost(*buffer, index, axis, lanes),
+            ExprKind::Stage(stage) => load * self.stage_read(&self.kernel.stages[*stage], axis),
+            ExprKind::Load { buffer, index } => self.access_cost(*buffer, index, axis, lanes, load),
             ExprKind::Guard { all, .. } => {
                 let apart = axis.is_some_and(|axis| all.iter().any(|t| t.index.mentions(axis)));
                 if apart { 6.0 * lanes } else { 2.0 }
@@ -62,7 +94,7 @@ impl Judge<'_> {
             ExprKind::Math(..) => 20.0,
             _ => 1.0,
         };
-        own + expr.operands().into_iter().map(|e| self.expr_cost(e, axis, lanes)).sum::<f64>()
+        own + expr.operands().into_iter().map(|e| self.expr_cost(e, axis, lanes, load)).sum::<f64>()
     }
 
     /// Cost of a stage's value: of one along inner axes, which lies in memory, that of a load.
@@ -76,11 +108,11 @@ impl Judge<'_> {
     }
 
     /// Cost of reaching the lanes: one load, a broadcast (which a block shares), or one by one.
-    fn access_cost(&self, buffer: u32, index: &[Index], axis: Option<&str>, lanes: f64) -> f64 {
+    fn access_cost(&self, buffer: u32, index: &[Index], axis: Option<&str>, lanes: f64, load: f64) -> f64 {
         match axis {
             None => 1.0,
-            Some(axis) if index.iter().all(|i| !i.mentions(axis)) => 0.7,
-            Some(axis) if self.consecutive(buffer, index, axis, lanes as i64) => 1.0,
+            Some(axis) if index.iter().all(|i| !i.mentions(axis)) => 0.7 * load,
+            Some(axis) if self.consecutive(buffer, index, axis, lanes as i64) => load,
             Some(_) => 2.0 * lanes,
         }
     }

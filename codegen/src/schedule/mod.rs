@@ -27,6 +27,8 @@ pub enum Step {
     Vector(Name, u16),
     /// So many points (on a vector axis: vectors) of an axis are computed at once, in registers.
     Block(Name, u32),
+    /// What is left of a row of vectors along an axis is one more vector, of which only the first lanes count.
+    Mask(Name),
     /// A task computes so many blocks of an outer axis (and all of those that no such step names).
     Parallel(Name, u32),
     /// A vector or block of an inner axis, in the nest that begins with a stage and in no other.
@@ -44,6 +46,7 @@ impl std::fmt::Display for Step {
             Step::Order(axes) => write!(f, "order({})", axes.join(", ")),
             Step::Vector(axis, n) => write!(f, "vector({axis}, {n})"),
             Step::Block(axis, n) => write!(f, "block({axis}, {n})"),
+            Step::Mask(axis) => write!(f, "mask({axis})"),
             Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
             Step::Within(stage, step) => write!(f, "%{stage} {step}"),
             Step::Single(stage) => write!(f, "single(%{stage})"),
@@ -68,6 +71,7 @@ pub struct Plan {
     /// For a nest, by its first stage, or for all.
     vectors: Vec<(Option<usize>, Name, u16)>,
     blocks: Vec<(Option<usize>, Name, u32)>,
+    masked: Vec<(Option<usize>, Name, bool)>,
 }
 
 /// Lanes of 32 bits in the narrowest vector, which every target has.
@@ -98,6 +102,7 @@ impl Plan {
             single: vec![],
             vectors: vec![],
             blocks: vec![],
+            masked: vec![],
         };
         for step in steps {
             plan.apply(kernel, None, step).map_err(|why| {
@@ -136,6 +141,12 @@ impl Plan {
                 }
                 self.blocks.push((nest, axis.clone(), *n));
             }
+            Step::Mask(axis) => {
+                if !self.vectors.iter().any(|vector| (vector.0, &vector.1) == (nest, axis)) {
+                    return Err("it has no lanes");
+                }
+                self.masked.push((nest, axis.clone(), true));
+            }
             Step::Parallel(axis, n) => {
                 if is_serial(kernel) || *n == 0 {
                     return Err("the kernel's stores are ordered, or a task does nothing");
@@ -146,7 +157,7 @@ impl Plan {
                 self.tasks.push((axis.clone(), *n));
             }
             Step::Within(stage, step) => {
-                let (Step::Vector(axis, _) | Step::Block(axis, _)) = &**step else {
+                let (Step::Vector(axis, _) | Step::Block(axis, _) | Step::Mask(axis)) = &**step else {
                     return Err("it holds for the whole kernel");
                 };
                 if self.outer.contains(axis) || !self.nests.iter().any(|nest| nest.start == *stage) {
@@ -168,6 +179,11 @@ impl Plan {
     /// Number of lanes along an axis in the nest that begins with a stage, 1 if it has none.
     pub fn lanes(&self, nest: usize, axis: &str) -> u16 {
         in_nest(&self.vectors, nest, axis).unwrap_or(1)
+    }
+
+    /// Whether the last vector of an axis may have lanes that are no points of it, in the nest that begins with a stage.
+    pub fn masked(&self, nest: usize, axis: &str) -> bool {
+        in_nest(&self.masked, nest, axis).unwrap_or(false)
     }
 
     /// Points (or vectors) of an axis computed at once in the nest that begins with a stage.

@@ -3,7 +3,7 @@
 //! Each nest has its lanes where they are cheapest. A block of rows is common to all: a contraction has its accumulators for
 //! all of them, any other nest takes one row after the other.
 
-use super::choose::{lanes, order_steps, pick_rows, register_block};
+use super::choose::{lanes, order_steps, pick_rows, register_block, vector_steps, vectors};
 use super::cost::Judge;
 use super::nests::{filled_by, kept, nests};
 use super::{Step, inner_axes};
@@ -37,7 +37,7 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec
     let mut steps = order_steps(judge, outer, None);
     let reused = |axis: &Name| kernel.stages.iter().any(|stage| is_reused(kernel, stage, axis));
     let rows = pick_rows(judge, outer, &reused);
-    let widest = found.iter().map(|lanes| columns(judge, lanes)).max().unwrap_or(0).max(1);
+    let widest = found.iter().map(|lanes| columns(judge, lanes, target)).max().unwrap_or(0).max(1);
     let (height, most) = rows.as_ref().map_or((1, 4), |rows| register_block(judge, rows, widest, target));
     // Lanes along what is folded have accumulators for each row, and a sum of lanes for each.
     let across = found.iter().any(|lanes| folds_lanes(judge, lanes));
@@ -52,7 +52,7 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec
     let single = |nest: usize| height > 1 && !is_contraction(kernel, nest);
     for lanes in &found {
         let start = lanes.nest.start;
-        let own = nest_steps(judge, lanes, most);
+        let own = nest_steps(judge, lanes, most, target);
         steps.extend(own.into_iter().map(|step| Step::Within(start, Box::new(step))));
         if single(start) {
             steps.push(Step::Single(start));
@@ -100,11 +100,11 @@ fn computed(kernel: &Kernel, nest: Range<usize>) -> Vec<Stage> {
 }
 
 /// Vectors along an axis of a contraction's result.
-fn columns(judge: &Judge, lanes: &Lanes) -> u32 {
+fn columns(judge: &Judge, lanes: &Lanes, target: &Target) -> u32 {
     let stage = &judge.kernel.stages[lanes.nest.start];
     match &lanes.vector {
         Some((axis, width)) if is_contraction(judge.kernel, lanes.nest.start) && stage.axes.contains(axis) => {
-            vectors(judge, axis, *width)
+            vectors(judge, axis, *width, target)
         }
         _ => 0,
     }
@@ -117,22 +117,19 @@ fn folds_lanes(judge: &Judge, lanes: &Lanes) -> bool {
     is_contraction(judge.kernel, lanes.nest.start) && lanes.vector.as_ref().is_some_and(|vector| !own(vector))
 }
 
-fn vectors(judge: &Judge, axis: &Name, lanes: u16) -> u32 {
-    (judge.points(axis) / f64::from(lanes)) as u32
-}
-
-fn nest_steps(judge: &Judge, lanes: &Lanes, most: u32) -> Vec<Step> {
+fn nest_steps(judge: &Judge, lanes: &Lanes, most: u32, target: &Target) -> Vec<Step> {
     let stage = &judge.kernel.stages[lanes.nest.start];
     let mut steps = Vec::new();
     let contraction = is_contraction(judge.kernel, lanes.nest.start);
     if let Some((axis, width)) = &lanes.vector {
-        let all = vectors(judge, axis, *width);
+        let all = vectors(judge, axis, *width, target);
         let block = match contraction {
             // Blocks of about one size.
             true if stage.axes.contains(axis) => all.div_ceil(all.div_ceil(most.max(1))),
             _ => VECTORS.min(all),
         };
-        steps.extend([Step::Vector(axis.clone(), *width), Step::Block(axis.clone(), block)]);
+        steps.extend(vector_steps(judge, axis, *width, target));
+        steps.push(Step::Block(axis.clone(), block));
     }
     let folded = stage.reduce.iter().flat_map(|reduce| reduce.axes.last());
     let across = |axis: &&Name| lanes.vector.as_ref().is_some_and(|vector| vector.0 == **axis);

@@ -162,9 +162,9 @@ impl Program {
         self.push(Item::Inst(Inst { code, effect, args: args.to_vec(), mask: None }));
     }
 
-    /// An instruction under a mask that writes its first operand.
-    pub fn masked(&mut self, code: Code, args: &[Arg], mask: V, zero: bool) {
-        self.push(Item::Inst(Inst { code, effect: Effect::Write, args: args.to_vec(), mask: Some((mask, zero)) }));
+    /// An instruction under a mask.
+    pub fn masked(&mut self, code: Code, effect: Effect, args: &[Arg], mask: V, zero: bool) {
+        self.push(Item::Inst(Inst { code, effect, args: args.to_vec(), mask: Some((mask, zero)) }));
     }
 
     /// Puts an item before another that is not the first of a loop.

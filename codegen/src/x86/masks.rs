@@ -130,7 +130,7 @@ impl Selector<'_> {
             return self.make(&table::BLEND, size, &[b, a, Arg::Reg(mask, size)]);
         }
         let v = self.vector();
-        self.code.masked(table::BLEND.at(self.isa, size), &[Arg::Reg(v, size), b, a], mask, false);
+        self.code.masked(table::BLEND.at(self.isa, size), Effect::Write, &[Arg::Reg(v, size), b, a], mask, false);
         v
     }
 
@@ -141,7 +141,7 @@ impl Selector<'_> {
         }
         let v = self.vector();
         let args = [Arg::Reg(v, size), Arg::Mem(Mem { broadcast: false, ..constant })];
-        self.code.masked(table::BROADCAST.at(self.isa, size), &args, mask, true);
+        self.code.masked(table::BROADCAST.at(self.isa, size), Effect::Write, &args, mask, true);
         v
     }
 

@@ -27,6 +27,7 @@ mod scalar;
 mod select;
 mod spill;
 mod table;
+mod tails;
 
 use mlc_ir::target::Target;
 use mlc_ir::tile::Tile;
@@ -47,7 +48,7 @@ impl Isa {
     /// Processor features that all code may use.
     pub fn features(self) -> &'static [&'static str] {
         match self {
-            Isa::Avx512 => &["avx512f", "avx512bw", "avx512dq", "avx512vl"],
+            Isa::Avx512 => &["bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
             Isa::Avx2 => &["avx", "avx2", "fma"],
         }
     }

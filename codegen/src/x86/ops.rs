@@ -5,8 +5,8 @@ use super::select::{Selector, class};
 use super::table::{self, Codes};
 use super::{Isa, Result, refuse};
 use iced_x86::Code;
-use mlc_ir::DType;
 use mlc_ir::tile::{Access, Binary, Compare, Op, Operand, Space, Type, Unary};
+use mlc_ir::{DType, Index};
 
 impl Selector<'_> {
     /// What an instruction computes.
@@ -18,7 +18,7 @@ impl Selector<'_> {
                 self.keep_stable(from, v);
                 Ok(v)
             }
-            Op::Load(..) => refuse("a masked load"),
+            Op::Load(from, Some(first)) => self.load_first(ty, from, first),
             Op::Broadcast(from) => {
                 let place = self.place(from)?;
                 let v = self.broadcast(ty, place)?;
@@ -136,6 +136,21 @@ impl Selector<'_> {
         }
     }
 
+    /// Loads the first lanes; the others are 0.
+    fn load_first(&mut self, ty: Type, from: &Access, first: &Index) -> Result<V> {
+        let wide = Type { dtype: DType::I32, ..ty };
+        let (codes, size) = match ty.dtype {
+            _ if class(ty) != Class::Vector || ty.lanes == 1 => return refuse(format!("a masked load of {ty}")),
+            DType::I8 => (&table::WIDEN_SIGNED_BYTES, self.size(wide)?),
+            DType::U8 => (&table::WIDEN_BYTES, self.size(wide)?),
+            _ => (&table::LOAD, self.size(ty)?),
+        };
+        let mask = self.first(first, ty.lanes)?;
+        let (v, from) = (self.vector(), Arg::Mem(self.place(from)?));
+        self.code.masked(codes.at(self.isa, size), Effect::Write, &[Arg::Reg(v, size), from], mask, true);
+        Ok(v)
+    }
+
     fn load(&mut self, ty: Type, from: Mem) -> Result<V> {
         match (class(ty), ty.lanes) {
             (Class::General, _) => self.load_int(ty.dtype, from),
@@ -175,7 +190,13 @@ impl Selector<'_> {
         Ok(self.make(&table::BROADCAST, size, &[Arg::Mem(from)]))
     }
 
-    pub fn store(&mut self, to: &Access, value: &Operand, ty: Type) -> Result<()> {
+    /// Stores all lanes, or the first.
+    pub fn store(&mut self, to: &Access, value: &Operand, ty: Type, first: Option<&Index>) -> Result<()> {
+        let mask = match first {
+            Some(first) if class(ty) == Class::Vector && ty.lanes > 1 => Some(self.first(first, ty.lanes)?),
+            Some(_) => return refuse(format!("a masked store of {ty}")),
+            None => None,
+        };
         let to = Arg::Mem(self.place(to)?);
         let v = self.reg(value, ty)?;
         let (code, size) = match (class(ty), ty.lanes) {
@@ -191,7 +212,11 @@ impl Selector<'_> {
             },
             (Class::Mask, _) => return refuse("a store of bools"),
         };
-        self.code.inst(code, Effect::Read, &[to, Arg::Reg(v, size)]);
+        let args = [to, Arg::Reg(v, size)];
+        match mask {
+            Some(mask) => self.code.masked(code, Effect::Read, &args, mask, false),
+            None => self.code.inst(code, Effect::Read, &args),
+        }
         Ok(())
     }
 

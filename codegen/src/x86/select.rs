@@ -21,6 +21,7 @@ pub fn select(tile: &Tile, isa: Isa) -> Result<Program> {
         bases: Vec::new(),
         symbols: HashMap::new(),
         known: vec![HashMap::new()],
+        masks: vec![HashMap::new()],
         advancing: Vec::new(),
     };
     selector.tile()?;
@@ -52,6 +53,8 @@ pub struct Selector<'a> {
     pub symbols: HashMap<Name, V>,
     /// Index expressions that are known in each body around.
     pub known: Vec<HashMap<Index, V>>,
+    /// Masks of the first lanes, in each body around.
+    pub masks: Vec<HashMap<(Index, u16), V>>,
     advancing: Vec<Advancing>,
 }
 
@@ -97,6 +100,7 @@ impl Selector<'_> {
             };
             self.bases.push(base);
         }
+        self.make_masks(&tile.body)?;
         let task = self.copy(argument(1));
         let (again, done) = (self.code.label(), self.code.label());
         self.code.inst(Code::Cmp_r64_rm64, Effect::Read, &[r64(task), argument(2)]);
@@ -116,9 +120,11 @@ impl Selector<'_> {
     /// Instructions of a body of their own.
     fn body(&mut self, insts: &[Inst]) -> Result<()> {
         self.known.push(HashMap::new());
+        self.masks.push(HashMap::new());
         let visible = self.advancing.len();
         let result = insts.iter().try_for_each(|inst| self.inst(inst));
         self.advancing.truncate(visible);
+        self.masks.pop();
         self.known.pop();
         result
     }
@@ -156,8 +162,7 @@ impl Selector<'_> {
                 self.names.insert(dst.name.clone(), Binding::Value(value, *ty));
                 Ok(())
             }
-            Inst::Store { to, value, ty, first: None } => self.store(to, value, *ty),
-            Inst::Store { .. } => refuse("a masked store"),
+            Inst::Store { to, value, ty, first } => self.store(to, value, *ty, first.as_ref()),
             Inst::Cursor { name, buffer, offset, advance } => {
                 let base = self.bases[*buffer as usize];
                 let cursor = self.copy(r64(base));
@@ -210,6 +215,7 @@ impl Selector<'_> {
             };
             steps.push((cursor, by));
         }
+        self.make_masks(insts)?;
         let counter = self.fresh(low)?;
         let (again, done) = (self.code.label(), self.code.label());
         if low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {

@@ -73,7 +73,8 @@ fn is_far(kernel: &Kernel, rows: &[Name]) -> bool {
     let far = |stage: &Stage| {
         let Some((a, b)) = factors(stage) else { return false };
         let (a, b) = (load_vars(&a), load_vars(&b));
-        let has_rows = |of: &BTreeSet<Name>, other: &BTreeSet<Name>| of.difference(other).any(|axis| rows.contains(axis));
+        let has_rows =
+            |of: &BTreeSet<Name>, other: &BTreeSet<Name>| of.difference(other).any(|axis| rows.contains(axis));
         let depth = stage.reduce.iter().flat_map(|reduce| &reduce.axes).map(extent).fold(1, i64::saturating_mul);
         [(&a, &b), (&b, &a)].into_iter().filter(|(again, other)| has_rows(other, again)).any(|(again, other)| {
             let columns = again.difference(other).map(extent).fold(1, i64::saturating_mul);
