@@ -73,6 +73,7 @@ fn own(linear: &Tile, isa: Isa) -> Option<Vec<u8>> {
     let has = match isa {
         Isa::Avx512 => {
             is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
