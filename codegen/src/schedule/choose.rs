@@ -3,7 +3,7 @@
 use super::cost::Judge;
 use super::nests::kept;
 use super::tasks::parallel;
-use super::{NARROWEST, Plan, Step, inner_axes, is_serial, rows};
+use super::{NARROWEST, Plan, Step, inner_axes, is_serial, nests, rows};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -159,7 +159,24 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     steps.extend(vector_steps(judge, axis, lanes, target));
     steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
     steps.extend(folded_block(judge));
+    if height * columns >= LOOPED {
+        steps.extend(epilogue_steps(judge, outer));
+    }
     steps
+}
+
+/// With fewer points in a block, its epilogue is written out.
+const LOOPED: u32 = 4;
+
+/// A dear epilogue is a loop over the points of a block, which wait for it in scratch memory: it would be written out for
+/// each of them, many times as long as the fold.
+fn epilogue_steps(judge: &Judge, outer: &[Name]) -> Vec<Step> {
+    let kernel = judge.kernel;
+    let [Stage { reduce: Some(_), store: None, .. }, maps @ ..] = kernel.stages.as_slice() else { return vec![] };
+    let plain = kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
+    let rest = maps.iter().all(|stage| stage.reduce.is_none());
+    let looped = plain && rest && maps.iter().any(|stage| nests::is_dear(&stage.value));
+    if looped { vec![Step::Keep(0), Step::Single(1)] } else { vec![] }
 }
 
 /// Rows, and vectors of columns, of a register block.

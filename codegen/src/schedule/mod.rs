@@ -33,7 +33,8 @@ pub enum Step {
     Parallel(Name, u32),
     /// A vector or block of an inner axis, in the nest that begins with a stage and in no other.
     Within(usize, Box<Step>),
-    /// The nest that begins with a stage computes the points of a block one by one, in a loop.
+    /// The nest that begins with a stage computes the points of a block one by one, in a loop. A map behind a fold on the
+    /// same axes so begins a nest of its own.
     Single(usize),
     /// A stage's values are written to scratch memory, where later nests read them.
     Keep(usize),
@@ -165,7 +166,10 @@ impl Plan {
                 }
                 self.apply(kernel, Some(*stage), step)?;
             }
-            Step::Single(stage) => self.single.push(*stage),
+            Step::Single(stage) => {
+                self.begin_nest(*stage);
+                self.single.push(*stage);
+            }
             Step::Keep(stage) => {
                 if *stage >= kernel.stages.len() || self.kept.contains(stage) {
                     return Err("there is no such stage, or it is kept already");
@@ -174,6 +178,14 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Cuts the nest that has a stage where that stage begins.
+    fn begin_nest(&mut self, stage: usize) {
+        if let Some(place) = self.nests.iter().position(|nest| nest.start < stage && nest.contains(&stage)) {
+            let end = std::mem::replace(&mut self.nests[place].end, stage);
+            self.nests.insert(place + 1, stage..end);
+        }
     }
 
     /// Number of lanes along an axis in the nest that begins with a stage, 1 if it has none.

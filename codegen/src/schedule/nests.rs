@@ -99,7 +99,8 @@ fn pays(kernel: &Kernel, map: &Stage, readers: &[usize]) -> bool {
     readers.iter().any(repeats) || readers.len() > 1 && is_dear(&map.value)
 }
 
-fn is_dear(expr: &Expr) -> bool {
+/// Whether an expression has functions or divisions.
+pub(super) fn is_dear(expr: &Expr) -> bool {
     let mut dear = false;
     expr.visit(&mut |e| {
         dear |= match e.kind() {
