@@ -158,7 +158,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     let mut steps = vec![Step::Order(order)];
     steps.extend(vector_steps(judge, axis, lanes, target));
     steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
-    steps.extend(folded_block(judge));
+    steps.extend(folded_block(judge, height * columns));
     if height * columns >= LOOPED {
         steps.extend(epilogue_steps(judge, outer));
     }
@@ -168,15 +168,26 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
 /// With fewer points in a block, its epilogue is written out.
 const LOOPED: u32 = 4;
 
-/// A dear epilogue is a loop over the points of a block, which wait for it in scratch memory: it would be written out for
+/// So many operations of an epilogue outweigh that its points are written to memory and read again.
+const DEAR: usize = 5;
+
+/// A long epilogue is a loop over the points of a block, which wait for it in scratch memory: it would be written out for
 /// each of them, many times as long as the fold.
 fn epilogue_steps(judge: &Judge, outer: &[Name]) -> Vec<Step> {
     let kernel = judge.kernel;
     let [Stage { reduce: Some(_), store: None, .. }, maps @ ..] = kernel.stages.as_slice() else { return vec![] };
     let plain = kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
     let rest = maps.iter().all(|stage| stage.reduce.is_none());
-    let looped = plain && rest && maps.iter().any(|stage| nests::is_dear(&stage.value));
+    let looped = plain && rest && (maps.iter().any(|stage| nests::is_dear(&stage.value)) || operations(maps) >= DEAR);
     if looped { vec![Step::Keep(0), Step::Single(1)] } else { vec![] }
+}
+
+/// The number of operations of some stages.
+fn operations(stages: &[Stage]) -> usize {
+    let mut count = 0;
+    let leaf = |e: &Expr| matches!(e.kind(), ExprKind::Const(_) | ExprKind::Stage(_) | ExprKind::Load { .. });
+    stages.iter().for_each(|stage| stage.value.visit(&mut |e| count += usize::from(!leaf(e))));
+    count
 }
 
 /// Rows, and vectors of columns, of a register block.
@@ -207,13 +218,20 @@ fn most_rows(target: &Target, columns: u32) -> u32 {
     }
 }
 
-/// Steps of the innermost folded axis that are written out, so that loop control weighs little.
-fn folded_block(judge: &Judge) -> Option<Step> {
-    const STEPS: u32 = 4;
+/// Steps of the innermost folded axis that are written out, so that loop control weighs little beside so many multiply-adds
+/// in each.
+fn folded_block(judge: &Judge, each: u32) -> Option<Step> {
+    let steps = unrolled(each);
     let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
     let axis = stage.reduce.as_ref()?.axes.last()?;
-    let enough = judge.points(axis) >= f64::from(STEPS * 2) && product(&stage.value).is_some();
-    enough.then(|| Step::Block(axis.clone(), STEPS))
+    let enough = judge.points(axis) >= f64::from(steps * 2) && product(&stage.value).is_some();
+    enough.then(|| Step::Block(axis.clone(), steps))
+}
+
+/// Steps of a fold that are written out where each has so many multiply-adds.
+pub(super) fn unrolled(each: u32) -> u32 {
+    const ENOUGH: u32 = 48;
+    ENOUGH.div_ceil(each.max(1)).next_power_of_two().min(4)
 }
 
 /// Vectors of columns that a register block may have: what leaves room for more than as many rows.
