@@ -9,7 +9,7 @@ use mlc_codegen::compile::{JitCode, Options, compile_jit};
 use mlc_codegen::work::Work;
 use mlc_ir::program::{Program, interp};
 use mlc_ir::{DType, Error, Tensor};
-use mlc_runtime::{Model, RawParts, Session, TensorBuf, TensorView};
+use mlc_runtime::{Model, RawParts, Session, TensorBuf, TensorView, Threads};
 use std::path::Path;
 
 /// How to run a model.
@@ -84,7 +84,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the file or the weights beside it cannot be used on this machine.
-    pub fn artifact(path: &Path, threads: usize) -> Result<Engine> {
+    pub fn artifact(path: &Path, threads: impl Into<Threads>) -> Result<Engine> {
         Ok(Engine::Compiled(Box::new(Model::open(path)?.session(threads)?)))
     }
 
@@ -171,11 +171,11 @@ fn tensor(buffer: &TensorBuf) -> Result<Tensor> {
 ///
 /// # Errors
 /// If the program is not supported.
-pub fn compile(program: Program, threads: usize) -> Result<(Session, Vec<Work>)> {
+pub fn compile(program: Program, threads: impl Into<Threads>) -> Result<(Session, Vec<Work>)> {
     compile_for(program, crate::targets::find("host", None)?, threads)
 }
 
-fn compile_for(program: Program, target: Target, threads: usize) -> Result<(Session, Vec<Work>)> {
+fn compile_for(program: Program, target: Target, threads: impl Into<Threads>) -> Result<(Session, Vec<Work>)> {
     let Target { triple, features } = target;
     let options = Options { name: "model".into(), triple, features, placement: None };
     let mut code = compile_jit(program, &options)?;

@@ -73,6 +73,9 @@ typedef struct mlc_info {
 
 /* For mlc_open: read all weights and compare their hash. Code is always checked, of weights else only the size. */
 #define MLC_VERIFY 1u
+/* For mlc_open: tie each thread but the caller's to a processor of its own, from the second on of those that the process
+   may use; for machines that do nothing else. Linux. */
+#define MLC_PIN 2u
 
 /* Opens NAME.so, with NAME.weights beside it where the model has one; `threads` 0: as many as the machine has. */
 int32_t mlc_open(const char *path, uint32_t threads, uint32_t flags, mlc_model **out);

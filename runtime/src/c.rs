@@ -9,13 +9,16 @@ use mlc_abi::{Tensor, code};
 
 use crate::error::{Error, Reason};
 use crate::model::{Model, Options};
-use crate::session::Session;
+use crate::session::{Session, Threads};
 
 /// The code of every failure that is not a code of the model.
 const FAILED: i32 = -1;
 
 /// `mlc_open` flag: read all weights and compare their hash.
 const VERIFY: u32 = 1;
+
+/// `mlc_open` flag: tie each thread but the caller's to a processor.
+const PIN: u32 = 2;
 
 thread_local! {
     static LAST: RefCell<Option<CString>> = const { RefCell::new(None) };
@@ -113,7 +116,7 @@ fn open(path: &CStr, threads: u32, flags: u32) -> Result<Handle, Error> {
     let path = path.to_str().map_err(|_| Reason::Input("mlc_open: path is not UTF-8".into()))?;
     let options = Options { verify: flags & VERIFY != 0, weights: None };
     let model = Model::open_with(path, &options)?;
-    let session = model.session(threads as usize)?;
+    let session = model.session(Threads { count: threads as usize, pin: flags & PIN != 0 })?;
     let descriptor = model.descriptor();
     Ok(Handle {
         inputs: descriptor.inputs().map(facts).collect(),

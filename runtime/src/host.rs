@@ -59,6 +59,11 @@ impl Context {
         self.pool.workers() as u32
     }
 
+    /// Forgets how long kernels took.
+    pub fn forget(&self) {
+        self.pool.forget();
+    }
+
     /// Switches the profile on or off; on, it begins at 0.
     pub fn set_profile(&mut self, on: bool) {
         self.profiling = on;

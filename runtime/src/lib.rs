@@ -39,5 +39,5 @@ pub use error::{Error, Reason};
 pub use host::{Call, Timing};
 pub use mlc_abi as abi;
 pub use model::{Model, Options, RawParts};
-pub use session::Session;
+pub use session::{Session, Threads};
 pub use tensor::{Element, TensorBuf, TensorView};

@@ -12,7 +12,7 @@ use mlc_abi::{MessageFn, PlanFn, RunFn};
 
 use crate::error::{Error, Reason};
 use crate::file;
-use crate::session::Session;
+use crate::session::{Session, Threads};
 use crate::weights::Weights;
 
 /// How to open a model.
@@ -137,9 +137,9 @@ impl Model {
         self.inner.file.as_deref()
     }
 
-    /// Memory and threads to run the model with: so many, or as many as the machine has if 0.
-    pub fn session(&self, threads: usize) -> Result<Session, Error> {
-        Session::new(self, threads)
+    /// Memory and threads to run the model with: so many, or as many as the machine has if 0; or [`Threads`].
+    pub fn session(&self, threads: impl Into<Threads>) -> Result<Session, Error> {
+        Session::new(self, threads.into())
     }
 
     pub(crate) fn plan_fn(&self) -> PlanFn {

@@ -11,6 +11,23 @@ use crate::model::Model;
 use crate::pool::Pool;
 use crate::tensor::{TensorBuf, TensorView};
 
+/// The threads of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Threads {
+    /// How many, the caller's among them; as many as the machine has if 0.
+    pub count: usize,
+    /// Whether each but the caller's is tied to a processor of its own, of those that the process may use: from the
+    /// second on, so that the first is free for the caller. Good on a machine that does nothing else; where other programs
+    /// run, a tied thread cannot give way to them. Linux only.
+    pub pin: bool,
+}
+
+impl From<usize> for Threads {
+    fn from(count: usize) -> Threads {
+        Threads { count, pin: false }
+    }
+}
+
 /// Memory and threads for runs of one model, one at a time. Several sessions may run at once.
 pub struct Session {
     model: Model,
@@ -26,13 +43,13 @@ pub struct Session {
 unsafe impl Send for Session {}
 
 impl Session {
-    /// With so many threads, or as many as the machine has if 0.
-    pub(crate) fn new(model: &Model, threads: usize) -> Result<Session, Error> {
-        let threads = match threads {
+    /// With these threads.
+    pub(crate) fn new(model: &Model, threads: Threads) -> Result<Session, Error> {
+        let count = match threads.count {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             some => some,
         };
-        let pool = Pool::new(threads).map_err(|error| Reason::Resources(error.to_string()))?;
+        let pool = Pool::new(count, threads.pin).map_err(|error| Reason::Resources(error.to_string()))?;
         let descriptor = model.descriptor();
         Ok(Session {
             context: Box::new(Context::new(pool, descriptor.kernels().len())),
@@ -137,7 +154,11 @@ impl Session {
     ///
     /// As for [`run_raw`](Session::run_raw), with tensors that [`plan_raw`](Session::plan_raw) has seen.
     unsafe fn run_planned(&mut self, inputs: &[Tensor], outputs: &mut [Tensor], bytes: u64) -> Result<(), Error> {
-        self.planned = bytes;
+        if self.planned != bytes {
+            // Dims are others, and so are the times of kernels.
+            self.context.forget();
+            self.planned = bytes;
+        }
         let have = self.arena.as_ref().map_or(0, |it| it.len() as u64);
         if have < bytes || self.arena.is_none() {
             self.arena = None;

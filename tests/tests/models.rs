@@ -1,7 +1,7 @@
 //! Real models, compiled once with symbolic dims, against onnxruntime's results for several shapes: with all that this
-//! machine has, and as for one without AVX-512.
+//! machine has, and as for one without AVX-512. Any number of threads gives the same bits.
 
-use mlc::engine::Engine;
+use mlc::engine::{Engine, run_session};
 use mlc::model::{Passes, optimize};
 use mlc::targets::{Target, find};
 use mlc_ir::Tensor;
@@ -10,6 +10,9 @@ use mlc_tests::{load, model_tests};
 
 /// Largest difference that is accepted, relative to the largest value of an output.
 const TOLERANCE: f64 = 1e-4;
+
+/// Numbers of threads that all must give what one gives.
+const THREADS: std::ops::RangeInclusive<usize> = 2..=5;
 
 #[test]
 fn models_agree_with_onnxruntime() {
@@ -50,6 +53,9 @@ fn agree(target: &Target) {
                 continue;
             }
         };
+        let Engine::Compiled(session) = &engine else { panic!("{}: interpreted", test.name) };
+        let mut several: Vec<_> =
+            THREADS.map(|count| session.model().session(count).unwrap_or_else(|e| panic!("{e}"))).collect();
         for set in &test.sets {
             let data = load(set).expect("a reference case");
             let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
@@ -66,6 +72,13 @@ fn agree(target: &Target) {
                     Ok(error) if error <= TOLERANCE => {}
                     Ok(error) => wrong.push(format!("{case}: output {number} differs by {error:.1e}")),
                     Err(error) => wrong.push(format!("{case}: output {number}: {error}")),
+                }
+            }
+            for session in &mut several {
+                match run_session(session, &inputs) {
+                    Ok(others) if outputs.iter().map(Tensor::bytes).eq(others.iter().map(Tensor::bytes)) => {}
+                    Ok(_) => wrong.push(format!("{case}: {} threads give other bits than one", session.threads())),
+                    Err(error) => wrong.push(format!("{case}: {} threads: {}", session.threads(), error.message)),
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::roofline::Roofline;
 use crate::source::{Kind, ModelArgs, kind};
 use crate::text::{bytes, time};
 use mlc_codegen::work::Work;
-use mlc_runtime::{Call, Session, TensorView, Timing};
+use mlc_runtime::{Call, Session, TensorView, Threads, Timing};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -44,6 +44,9 @@ pub struct Args {
     /// Number of threads; 0: as many as the machine has.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// Tie each thread but the first to a processor of its own; on Linux.
+    #[arg(long)]
+    pub pin: bool,
     /// How long to measure, in seconds; at least 3 runs are made.
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub duration: f64,
@@ -105,8 +108,9 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
 
 /// A session, and what its kernels do or why that is not known.
 fn open(args: &Args, stages: &mut Stages) -> Result<(Box<Session>, std::result::Result<Vec<Work>, String>)> {
+    let threads = Threads { count: args.threads, pin: args.pin };
     if kind(&args.file)? == Kind::Artifact {
-        let engine = open_artifact(&args.file, &args.source, Choice::Compiled, args.threads, stages)?;
+        let engine = open_artifact(&args.file, &args.source, Choice::Compiled, threads, stages)?;
         let Engine::Compiled(session) = engine else {
             return Err(Failure::usage("only compiled code is measured"));
         };
@@ -116,7 +120,7 @@ fn open(args: &Args, stages: &mut Stages) -> Result<(Box<Session>, std::result::
     let options = args.source.options()?;
     let graph = stages.stage("read", || model::import(&args.file, &options))?;
     let (program, report) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
-    let (session, mut work) = stages.stage("compile", || engine::compile(program, args.threads))?;
+    let (session, mut work) = stages.stage("compile", || engine::compile(program, threads))?;
     model::name_nodes(&mut work, &report);
     Ok((Box::new(session), Ok(work)))
 }

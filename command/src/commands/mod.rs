@@ -14,10 +14,17 @@ use crate::model::{self, Passes};
 use crate::progress::Stages;
 use crate::source::ModelArgs;
 use mlc_ir::Graph;
+use mlc_runtime::Threads;
 use std::path::Path;
 
 /// An artifact, ready to run.
-fn open_artifact(path: &Path, args: &ModelArgs, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
+fn open_artifact(
+    path: &Path,
+    args: &ModelArgs,
+    engine: Choice,
+    threads: impl Into<Threads>,
+    stages: &mut Stages,
+) -> Result<Engine> {
     // What decides how code is made cannot be asked of code that is there.
     let flag = match engine {
         Choice::Interpreter => Some("--engine interpreter"),
