@@ -23,6 +23,7 @@
 //! on what a file or a caller says. `unsafe` is in [`model`], [`session`], [`tensor`], `pool`, `host`, `cpu`, `weights`
 //! and `c`, with its reasons.
 
+mod arena;
 mod c;
 mod cpu;
 mod error;

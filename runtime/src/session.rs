@@ -1,10 +1,10 @@
 //! Runs of a model: memory, threads, and the calls themselves.
 #![allow(unsafe_code)] // calls compiled code.
 
-use memmap2::MmapMut;
 use mlc_abi::Tensor;
 use mlc_abi::code;
 
+use crate::arena::Arena;
 use crate::error::{Error, Reason};
 use crate::host::{Call, Context, Timing};
 use crate::model::Model;
@@ -32,7 +32,7 @@ impl From<usize> for Threads {
 pub struct Session {
     model: Model,
     context: Box<Context>,
-    arena: Option<MmapMut>,
+    arena: Option<Arena>,
     planned: u64,
     inputs: usize,
     /// Element type and rank of each output.
@@ -159,16 +159,12 @@ impl Session {
             self.context.forget();
             self.planned = bytes;
         }
-        let have = self.arena.as_ref().map_or(0, |it| it.len() as u64);
-        if have < bytes || self.arena.is_none() {
-            self.arena = None;
-            let size = usize::try_from(bytes.max(1)).map_err(|error| Reason::Resources(error.to_string()))?;
-            self.arena = Some(MmapMut::map_anon(size).map_err(|error| Reason::Resources(error.to_string()))?);
-        }
-        let (arena, have) = match &mut self.arena {
-            Some(map) => (map.as_mut_ptr(), map.len() as u64),
-            None => (std::ptr::null_mut(), 0),
+        let arena = match self.arena.take().filter(|it| it.bytes() >= bytes) {
+            Some(arena) => arena,
+            None => Arena::new(bytes)?,
         };
+        let arena = self.arena.insert(arena);
+        let (arena, have) = (arena.pointer(), arena.bytes());
         let host = self.context.table();
         let run = self.model.run_fn();
         // SAFETY: the arena is page aligned and as large as it says; `host` points to `self.context`, which is boxed and
