@@ -28,7 +28,7 @@ mod legal;
 mod memory;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 pub use body::emit;

@@ -23,12 +23,16 @@ mod index;
 mod lanes;
 mod masks;
 mod ops;
+pub mod samples;
 mod scalar;
 mod select;
 mod spill;
 mod table;
 mod tails;
+#[cfg(test)]
+mod tests;
 
+use mlc_abi::{Architecture, feature};
 use mlc_ir::target::Target;
 use mlc_ir::tile::Tile;
 
@@ -51,6 +55,13 @@ impl Isa {
             Isa::Avx512 => &["bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
             Isa::Avx2 => &["avx", "avx2", "fma"],
         }
+    }
+
+    /// Whether a machine runs such code, by its features as the bits of [`mlc_abi::feature`].
+    pub fn runs_on(self, machine: Option<Architecture>, features: u64) -> bool {
+        let x86 = Architecture::X86_64;
+        let has = |name: &&str| feature::mask(x86, name).is_some_and(|bit| features & bit != 0);
+        machine == Some(x86) && self.features().iter().all(has)
     }
 
     /// What schedules ask of a processor with these instructions.

@@ -18,6 +18,9 @@ pub struct Codes {
 macro_rules! codes {
     ($($name:ident: [$($evex:ident)*] [$($vex:ident)*];)+) => {
         $(pub const $name: Codes = Codes { evex: &[$(Code::$evex),*], vex: &[$(Code::$vex),*] };)+
+
+        /// Every row with its name.
+        pub const ALL: &[(&str, Codes)] = &[$((stringify!($name), $name)),+];
     };
 }
 

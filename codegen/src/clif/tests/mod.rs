@@ -1,7 +1,7 @@
 //! Every instruction on this machine, and that it compiles for others.
 
 mod kernels;
-mod operations;
+pub(crate) mod operations;
 
 use super::isa;
 use super::jit::{Jit, compile};
@@ -66,26 +66,14 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
 }
 
 /// Code of our own emitter, if it takes the tile and this machine has the instructions.
-#[cfg(target_arch = "x86_64")]
 fn own(linear: &Tile, isa: Isa) -> Option<Vec<u8>> {
-    use std::arch::is_x86_feature_detected;
     let code = crate::x86::emit(linear, isa).inspect_err(|e| println!("{isa:?} refused: {e}")).ok()?;
-    let has = match isa {
-        Isa::Avx512 => {
-            is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("bmi2")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl")
-        }
-        Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-    };
-    has.then_some(code)
+    has(isa).then_some(code)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn own(_: &Tile, _: Isa) -> Option<Vec<u8>> {
-    None
+/// Whether this machine has the instructions.
+pub(crate) fn has(isa: Isa) -> bool {
+    isa.runs_on(mlc_abi::Architecture::host(), mlc_runtime::features())
 }
 
 fn jit(linear: &Tile, features: Option<&[&str]>, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
@@ -98,7 +86,8 @@ fn jit(linear: &Tile, features: Option<&[&str]>, buffers: &[Buffer], symbols: &[
     run(&jit, linear, buffers, symbols, tasks)
 }
 
-fn run(jit: &Jit, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
+/// What code leaves in the buffers that the tile does not keep to itself.
+pub(crate) fn run(jit: &Jit, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
     let params = linear.params.iter().filter(|param| param.space != Space::Scratch);
     let slack: Vec<usize> = params.map(|param| param.slack as usize).collect();
     let mut memory: Vec<Vec<u8>> =
@@ -108,7 +97,7 @@ fn run(jit: &Jit, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64
 }
 
 /// The first element that differs; one NaN is as good as another.
-fn difference(tile: &Tile, expected: &[Vec<u8>], found: &[Vec<u8>]) -> Option<String> {
+pub(crate) fn difference(tile: &Tile, expected: &[Vec<u8>], found: &[Vec<u8>]) -> Option<String> {
     let params = tile.params.iter().filter(|param| param.space != Space::Scratch);
     for ((param, a), b) in params.zip(expected).zip(found) {
         let size = param.dtype.bytes();
