@@ -47,6 +47,9 @@ impl Weights {
         // SAFETY: the mapping is private and only read. A program that cuts the file while it is mapped makes reads
         // fault, as it would with the pages of any program; nothing that this process does can.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        // What is not in memory yet is read in large pages; a system without them reads small ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         if verify {
             let weights = map.get(..descriptor.weights_bytes() as usize).unwrap_or(&[]);
             if xxh3_64(weights) != descriptor.weights_hash() {

@@ -4,7 +4,7 @@
 //! temporary files are removed; when a rename fails, so are the files renamed before it.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -28,7 +28,7 @@ impl<'a> Staged<'a> {
         let fail = |error| Error::File(last.clone(), error);
         let file = File::create(&temporary).map_err(fail)?;
         self.files.push((temporary, last.clone()));
-        let mut out = BufWriter::with_capacity(1 << 18, file);
+        let mut out = Pieces { out: file, piece: Vec::new() };
         let value = write(&mut out).map_err(fail)?;
         out.flush().map_err(fail)?;
         Ok(value)
@@ -64,7 +64,63 @@ impl Drop for Staged<'_> {
     }
 }
 
+/// Bytes of a large page.
+const PIECE: usize = 2 << 20;
+
+/// Writes whole large pages, each at a multiple of its size: the system then keeps the file in such pages, and who maps
+/// it, as the weights of a model are, waits for one page instead of 512.
+struct Pieces<W: Write> {
+    out: W,
+    piece: Vec<u8>,
+}
+
+impl<W: Write> Write for Pieces<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..taken]);
+        if self.piece.len() == PIECE {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.piece)?;
+        self.piece.clear();
+        self.out.flush()
+    }
+}
+
 /// Removes a file if it is there: it may not be, and there is nothing else to try.
 fn remove(path: &Path) {
     let _ = fs::remove_file(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps the sizes of writes.
+    struct Sizes(Vec<usize>);
+
+    impl Write for Sizes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn files_are_written_in_large_pages() {
+        let mut pieces = Pieces { out: Sizes(vec![]), piece: vec![] };
+        for size in [10, PIECE - 1, 3 * PIECE, 7, 0] {
+            pieces.write_all(&vec![1; size]).expect("nothing fails");
+        }
+        pieces.flush().expect("nothing fails");
+        assert_eq!(pieces.out.0, [PIECE, PIECE, PIECE, PIECE, 16]);
+    }
 }
