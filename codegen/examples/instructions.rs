@@ -23,8 +23,7 @@ fn main() -> Result<()> {
     println!("{:8} {:32} {:>8}  rows", "", "sample", "ns");
     let here = |isa: &Isa| isa.runs_on(Architecture::host(), mlc_runtime::features());
     for isa in Isa::ALL.into_iter().filter(here) {
-        let most = isa.target().vector_bytes / 4;
-        for sample in samples().iter().filter(|it| u32::from(it.from.lanes) <= most && it.name.contains(&wanted)) {
+        for sample in samples().iter().filter(|it| it.suits(isa) && it.name.contains(&wanted)) {
             let [(few, mut frame), (many, mut rows)] =
                 [measure(sample, isa, COPIES[0])?, measure(sample, isa, COPIES[1])?];
             let ns = (many - few) / (COPIES[1] - COPIES[0]) as f64;

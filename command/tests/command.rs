@@ -74,6 +74,10 @@ fn bench_keeps_its_promise() {
     let shares = answer["kernels"].as_array().unwrap().iter().map(|kernel| kernel["share"].as_f64().unwrap());
     assert!((shares.sum::<f64>() - 1.0).abs() < 1e-6, "{answer}");
     mlc(["bench", &artifact, "--duration", "0.1"]).fails(2, &["batch", "--dim batch=N"]);
+    let pinned = ["bench", &artifact, "--dim", "batch=2", "--duration", "0.1", "--threads", "3", "--pin", "--json"];
+    if cfg!(target_os = "linux") {
+        assert_eq!(mlc(pinned).fine().json()["threads"], 3);
+    }
 }
 
 /// The kernels of the example with sizes and rates, from the model itself and from an artifact with its manifest.

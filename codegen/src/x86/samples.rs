@@ -22,6 +22,12 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Whether a processor has such lanes, and masks if it needs them.
+    pub fn suits(&self, isa: Isa) -> bool {
+        let target = isa.target();
+        4 * u32::from(self.from.lanes) <= target.vector_bytes && (target.masks || !self.code.contains(", first "))
+    }
+
     /// Computes one result from each of `n` rows. They lie `s` elements further apart than they are long, and begin after
     /// those.
     ///
@@ -96,6 +102,7 @@ pub fn samples() -> Vec<Sample> {
         ints(&mut list, lanes);
     }
     for lanes in [4, 8, 16] {
+        tails(&mut list, lanes);
         across(&mut list, lanes);
         bools(&mut list, lanes);
     }
@@ -178,6 +185,19 @@ fn ints(list: &mut List, lanes: u16) {
             let code = format!("%m = cmp M {} T %a, %b\n%y = select T %m, %a, %b", how.name());
             list.same(how.name(), ty, &code);
         }
+    }
+}
+
+/// The first lanes alone: none, some or all of them.
+fn tails(list: &mut List, lanes: u16) {
+    for dtype in [DType::F32, DType::I32] {
+        list.same("load first", typed(dtype, lanes), "%y = load T @0[%t, s], first s - 3");
+        let code = "store T @2[%t, 0], %b, first s - 3\n%y = sub T %a, %b";
+        list.same("store first", typed(dtype, lanes), code);
+    }
+    for bytes in [DType::I8, DType::U8] {
+        let code = "%l = load T @0[%t, s], first 3\n%y = convert R T %l";
+        list.add("widen first", typed(bytes, lanes), typed(DType::I32, lanes), code);
     }
 }
 

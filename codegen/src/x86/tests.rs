@@ -21,10 +21,9 @@ fn linear(sample: &Sample) -> Tile {
     linear
 }
 
-/// Samples that an instruction set takes, with their code. It has no lanes beyond its vectors.
+/// Samples that suit an instruction set, with their code: none of them is refused.
 fn emitted(isa: Isa) -> impl Iterator<Item = (Sample, Tile, Vec<u8>)> {
-    let most = (isa.target().vector_bytes / 4) as u16;
-    samples().into_iter().filter(move |sample| sample.from.lanes <= most).map(move |sample| {
+    samples().into_iter().filter(move |sample| sample.suits(isa)).map(move |sample| {
         let tile = linear(&sample);
         let code = emit(&tile, isa).unwrap_or_else(|e| panic!("{isa:?}: {}: {e}", sample.name));
         (sample, tile, code)
