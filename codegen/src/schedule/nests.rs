@@ -103,11 +103,8 @@ fn pays(kernel: &Kernel, map: &Stage, readers: &[usize]) -> bool {
 pub(super) fn is_dear(expr: &Expr) -> bool {
     let mut dear = false;
     expr.visit(&mut |e| {
-        dear |= match e.kind() {
-            ExprKind::Math(..) | ExprKind::Unary(Unary::Sqrt, _) => true,
-            ExprKind::Binary(Binary::Div | Binary::Rem, ..) => true,
-            _ => false,
-        }
+        let function = matches!(e.kind(), ExprKind::Math(..) | ExprKind::Unary(Unary::Sqrt, _));
+        dear |= function || matches!(e.kind(), ExprKind::Binary(Binary::Div | Binary::Rem, ..));
     });
     dear
 }
