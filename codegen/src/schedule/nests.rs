@@ -118,3 +118,59 @@ fn readers(kernel: &Kernel, number: usize) -> Vec<usize> {
     };
     (number + 1..kernel.stages.len()).filter(|later| reads(&kernel.stages[*later])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlc_ir::program::{Program, Step};
+
+    /// The kernel of an attention of one head.
+    fn attention() -> Kernel {
+        let text = "
+program p {
+  symbol n: 0..
+  buffer @0 q: f32[n, 8]
+  buffer @1 k: f32[n, 8]
+  buffer @2 v: f32[n, 8]
+  buffer @3 y: f32[n, 8]
+  inputs @0, @1, @2
+  outputs @3
+  kernel y [%o0: n, %c0: n, %c1: 8] {
+    %0 [%o0, %c0] = sum[%c1] @0[%o0, %c1] * @1[%c0, %c1]
+    %1 [%o0, %c0] = %0 * 0.5
+    %2 [%o0] = max[%c0] %1
+    %3 [%o0, %c0] = exp(%1 - %2)
+    %4 [%o0] = sum[%c0] %3
+    %5 [%o0, %c0] = %3 / %4
+    %6 [%o0, %c1] = sum[%c0] %5 * @2[%c0, %c1] -> @3[%o0, %c1]
+  }
+}";
+        let program = Program::parse(text, &|_| None).unwrap();
+        match program.body.into_iter().next() {
+            Some(Step::Kernel(kernel)) => kernel,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fold_and_the_maps_on_its_axes_are_one_nest() {
+        assert_eq!(nests(&attention()), [0..2, 2..3, 3..4, 4..5, 5..6, 6..7]);
+    }
+
+    #[test]
+    fn what_later_nests_read_is_kept() {
+        // Of the first nest its last value; what is read again for each column; what two nests read and is dear.
+        assert_eq!(kept(&attention(), &|_| false), [1, 3, 5]);
+        // The largest and the sum are known to the points that come one by one; to all others if one of the two is apart.
+        let single = |nest: usize| (2..6).contains(&nest);
+        assert_eq!(kept(&attention(), &single), [1, 3, 5]);
+        assert_eq!(kept(&attention(), &|nest| nest == 2), [1, 2, 3, 5]);
+    }
+
+    #[test]
+    fn a_sum_keeps_what_it_reads_first() {
+        let kernel = attention();
+        assert_eq!(filled_by(&kernel, &nests(&kernel), 3), Some(4));
+        assert_eq!(filled_by(&kernel, &nests(&kernel), 5), None);
+    }
+}

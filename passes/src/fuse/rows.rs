@@ -12,7 +12,7 @@
 
 use super::cost::{factors, has_contraction, load_vars, points};
 use super::epilogue::name;
-use super::rewrite::{Substitution, each, loads, looks_up, rewrite};
+use super::rewrite::{Substitution, each, loads, looks_up, rewrite, stage_uses};
 use super::simplify::{simplify, substitute_stage};
 use super::work::{Place, Work};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage, StoreMode};
@@ -120,6 +120,12 @@ fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<N
     let inner = has_contraction(producer) && !rows.is_empty();
     if rows.len() < outer.len() && !inner {
         return Err("the consumer's rows are not the producer's");
+    }
+    // A contraction may lose columns to inner loops if it folds the rows that it reads.
+    let folds_rows = |stage: &Stage| stage.reduce.iter().flat_map(|r| &r.axes).any(|axis| names.contains_key(axis));
+    let loses = |stage: &Stage| stage.axes.iter().any(|axis| names.get(axis).is_none_or(|of| !rows.contains(of)));
+    if consumer.stages.iter().any(|stage| factors(stage).is_some() && loses(stage) && !folds_rows(stage)) {
+        return Err("a contraction would become an inner loop of the producer's rows");
     }
     share_inner(producer, consumer, &outer, &mut names);
     Ok(names)
@@ -232,7 +238,22 @@ fn merge(
     }
     kernel.name = name(producer, consumer);
     let kernel = simplify(&kernel, &work.facts, &work.buffers);
+    if loses_fold(&kernel) {
+        return Err("a fold of one is an inner loop of the other");
+    }
     Ok(kernel)
+}
+
+/// Whether a fold that is no contraction has axes besides the outer ones, and is read by a later stage.
+fn loses_fold(kernel: &Kernel) -> bool {
+    let outer = kernel.outer_axes();
+    let count = kernel.stages.len();
+    let lost = |(number, stage): (usize, &Stage)| {
+        let inner = stage.axes.iter().any(|axis| !outer.contains(axis));
+        let read = || kernel.stages[number + 1..].iter().any(|later| stage_uses(&later.value, count)[number] > 0);
+        stage.reduce.is_some() && factors(stage).is_none() && inner && read()
+    };
+    kernel.stages.iter().enumerate().any(lost)
 }
 
 /// The stage of the producer that writes a buffer, as an expression in the buffer's type.

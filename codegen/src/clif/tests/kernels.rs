@@ -95,19 +95,21 @@ fn gemm_blocks() {
 #[test]
 fn lookups_and_branches() {
     let text = "tile gather indexed (@0 x: f32[9, n] input, @1 at: i32[6] input, @2 y: f32[6, n] output,
-        @3 s: f32[2, 8] scratch) symbols n tasks %t: 6 {
+        @3 r: f32[n, 3] scratch, @4 s: f32[2, 8] scratch) symbols n tasks %t: 6 {
           cell %c: f32 = 0.0
           loop serial %i in 0..n {
             if 2 <= %i < n - 1 and 0 <= %t < 5 {
               %a = load f32 @0[at(@1, %t), %i]
-              store f32 @3[1, mod(%i, 8)], %a
+              store f32 @4[1, mod(%i, 8)], %a
               set %c = %a
             } else {
-              store f32 @3[1, mod(%i, 8)], -1.0
+              store f32 @4[1, mod(%i, 8)], -1.0
               set %c = 3.0
             }
-            %b = load f32 @3[1, mod(%i, 8)]
-            %d = add f32 %b, %c
+            store f32 @3[%i, 2], %c
+            %b = load f32 @4[1, mod(%i, 8)]
+            %e = load f32 @3[%i, 2]
+            %d = add f32 %b, %e
             store f32 @2[%t, %i], %d
           }
         }";
