@@ -80,11 +80,14 @@ impl Lowering<'_> {
             self.hoist(&stage.value.clone(), &inside, points)?;
         }
         for segment in self.segments(axis) {
-            let variable = self.open_loop(axis, &segment.count);
-            let low = segment.at(&Index::var(variable));
+            let once = segment.count.is(1);
+            let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
+            let low = segment.at(&variable.map_or(Index::zero(), Index::var));
             let spread = points.iter().flat_map(|point| spread(point, axis, &segment, &low)).collect::<Vec<_>>();
             self.inner_loops(nest, rest, &spread)?;
-            self.close_loop();
+            if !once {
+                self.close_loop();
+            }
         }
         Ok(())
     }
