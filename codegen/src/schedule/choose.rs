@@ -12,19 +12,19 @@ use mlc_ir::{Index, Name};
 
 /// The best known schedule of a kernel.
 pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Vec<Step> {
-    let kept = || kept(kernel, &|_| false).into_iter().map(Step::Keep);
+    let kept = kept(kernel, &|_| false).into_iter().map(Step::Keep);
     if is_serial(kernel) {
-        return kept().collect();
+        return kept.collect();
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
-    let (cost, mut steps) = match rows::has_nests(kernel) {
-        true => rows::steps(&judge, &outer, target),
-        false => common_steps(&judge, &outer, target),
+    let (cost, mut steps) = if rows::has_nests(kernel) {
+        rows::steps(&judge, &outer, target)
+    } else {
+        let (cost, mut steps) = common_steps(&judge, &outer, target);
+        steps.extend(kept);
+        (cost, steps)
     };
-    if !rows::has_nests(kernel) {
-        steps.extend(kept());
-    }
     if let Ok(plan) = Plan::new(kernel, &steps) {
         let width = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
         steps.extend(parallel(&judge, &plan.outer, &width, cost));

@@ -103,8 +103,10 @@ fn pays(kernel: &Kernel, map: &Stage, readers: &[usize]) -> bool {
 pub(super) fn is_dear(expr: &Expr) -> bool {
     let mut dear = false;
     expr.visit(&mut |e| {
-        let function = matches!(e.kind(), ExprKind::Math(..) | ExprKind::Unary(Unary::Sqrt, _));
-        dear |= function || matches!(e.kind(), ExprKind::Binary(Binary::Div | Binary::Rem, ..));
+        dear |= matches!(
+            e.kind(),
+            ExprKind::Math(..) | ExprKind::Unary(Unary::Sqrt, _) | ExprKind::Binary(Binary::Div | Binary::Rem, ..)
+        );
     });
     dear
 }
