@@ -91,9 +91,16 @@ type Steps = Vec<schedule::Step>;
 
 fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Steps, Lowered)> {
     let steps = choose(kernel, program, layouts, target);
-    let plan = Plan::new(kernel, &steps)?;
-    let lowered = lower(kernel, program, layouts, &plan).map_err(|e| e.at(&kernel.name))?;
-    Ok((steps, lowered))
+    let lowered = |steps: &Steps| lower(kernel, program, layouts, &Plan::new(kernel, steps)?);
+    match lowered(&steps) {
+        Ok(lowered) => Ok((steps, lowered)),
+        Err(e) => {
+            // Lanes that lie apart need their number known: what is left is then narrower vectors and points.
+            let whole: Steps = steps.iter().filter(|step| !step.masks()).cloned().collect();
+            let why = e.at(&kernel.name);
+            if whole == steps { Err(why) } else { Ok((whole.clone(), lowered(&whole).map_err(|_| why)?)) }
+        }
+    }
 }
 
 type Code = std::result::Result<Vec<u8>, String>;

@@ -125,6 +125,8 @@ enum Key {
     Kept(usize, Vec<Index>, u16),
     /// A scalar in all lanes.
     Splat(Name, u16),
+    /// Which lanes are the first so many.
+    First(Index, u16),
 }
 
 /// A body being written, with the values that are known in it.

@@ -2,7 +2,7 @@
 
 use super::access::Lanes;
 use super::segment::Segment;
-use super::{Lowering, Point, Value, typed};
+use super::{Key, Lowering, Point, Value, typed};
 use mlc_ir::program::{Expr, ExprKind, Reduce, Stage, Store, StoreMode};
 use mlc_ir::tile::{Binary, Compare, Inst, Monoid, Op, Operand, Ref, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
@@ -217,15 +217,37 @@ impl Lowering<'_> {
         let cell = if wide { Some(&cells.wide[n]) } else { cells.narrow.as_ref() };
         let cell = cell.ok_or_else(|| Error::internal("a fold has no accumulator"))?.clone();
         let ty = typed(stage.value.dtype(), point.lanes());
-        if let (Monoid::Sum, Some((a, b)), Some(row)) = (reduce.monoid, product(&stage.value), row(ty)) {
+        let first = if wide { point.first() } else { None };
+        if first.is_none()
+            && let (Monoid::Sum, Some((a, b)), Some(row)) = (reduce.monoid, product(&stage.value), row(ty))
+        {
             let (a, b) = (self.eval(&a, point)?.operand, self.eval(&b, point)?.operand);
             self.push(Inst::Dot { row, cell, a, b });
             return Ok(());
         }
-        let value = self.eval(&stage.value, point)?;
+        let mut value = self.eval(&stage.value, point)?;
+        if let Some(first) = first {
+            let (live, nothing) = (self.first_lanes(first, ty.lanes), identity(reduce.monoid, ty.dtype));
+            value = self.define(ty, Op::Select(live, value.operand, nothing));
+        }
         let folded = self.combine(reduce.monoid, ty, Operand::Ref(cell.clone()), value.operand);
         self.push(Inst::Set { cell, value: folded.operand });
         Ok(())
+    }
+
+    /// Which lanes are the first ones, as bools.
+    fn first_lanes(&mut self, first: Index, lanes: u16) -> Operand {
+        let key = Key::First(first.clone(), lanes);
+        if let Some(known) = self.known(&key) {
+            return known.operand;
+        }
+        let (one, all) = (typed(DType::I32, 1), typed(DType::I32, lanes));
+        let first = self.define(one, Op::Index(first));
+        let first = self.splat(first, lanes);
+        let number = self.define(all, Op::Iota);
+        let live = self.define(typed(DType::Bool, lanes), Op::Compare(Compare::Lt, all, number.operand, first.operand));
+        self.remember(key, &live);
+        live.operand
     }
 
     /// One step of a fold of two values.

@@ -58,8 +58,12 @@ impl Lowering<'_> {
         segments
     }
 
-    /// The segments of a folded axis: vectors of one width, because each has an accumulator, then points.
+    /// The segments of a folded axis: vectors of one width, because each has an accumulator, then points if the last vector
+    /// may not go beyond the axis.
     pub(super) fn folded_segments(&self, axis: &Name) -> Vec<Segment> {
+        if self.plan.masked(self.nest, axis) {
+            return self.masked(axis, self.plan.block(self.nest, axis), self.plan.lanes(self.nest, axis));
+        }
         let sizes = self.whole(axis);
         self.cut(axis, sizes)
     }

@@ -56,10 +56,16 @@ pub(super) fn lanes(judge: &Judge, axis: &Name, target: &Target) -> Option<u16> 
     widths.find(|&n| points >= f64::from(n))
 }
 
-/// Lanes along an axis, masked where they have to be and can be.
-pub(super) fn vector_steps(judge: &Judge, axis: &Name, lanes: u16, target: &Target) -> impl Iterator<Item = Step> {
+/// Lanes of stages along an axis, masked where they have to be and can be.
+pub(super) fn vector_steps(
+    judge: &Judge,
+    stages: &[Stage],
+    axis: &Name,
+    lanes: u16,
+    target: &Target,
+) -> impl Iterator<Item = Step> {
     let whole = judge.is_known(axis) && (judge.points(axis) % f64::from(lanes)) == 0.0;
-    let masked = target.masks && !whole && (judge.is_known(axis) || judge.lies_in_rows(axis, lanes));
+    let masked = target.masks && !whole && (judge.is_known(axis) || judge.lies_in_rows(stages, axis, lanes));
     [Some(Step::Vector(axis.clone(), lanes)), masked.then(|| Step::Mask(axis.clone()))].into_iter().flatten()
 }
 
@@ -135,7 +141,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     let vectors = vectors(judge, axis, lanes, target);
     let Some(rows) = row_axis(judge, outer, axis) else {
         let mut steps = order_steps(judge, outer, Some(axis));
-        steps.extend(vector_steps(judge, axis, lanes, target));
+        steps.extend(vector_steps(judge, &judge.kernel.stages, axis, lanes, target));
         let wide = if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) { 4 } else { 2 };
         steps.push(Step::Block(axis.clone(), wide.min(vectors)));
         return steps;
@@ -156,7 +162,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     }
     order.push(rows.clone());
     let mut steps = vec![Step::Order(order)];
-    steps.extend(vector_steps(judge, axis, lanes, target));
+    steps.extend(vector_steps(judge, &judge.kernel.stages, axis, lanes, target));
     steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
     steps.extend(folded_block(judge, height * columns));
     if height * columns >= LOOPED {
@@ -301,7 +307,7 @@ fn inner_steps(judge: &Judge, outer: &[Name], target: &Target) -> Vec<Step> {
         let Some(axis) = innermost(stage, outer).filter(|axis| !seen.contains(axis)) else { continue };
         let Some(lanes) = lanes(judge, &axis, target) else { continue };
         let vectors = vectors(judge, &axis, lanes, target);
-        steps.extend(vector_steps(judge, &axis, lanes, target));
+        steps.extend(vector_steps(judge, &judge.kernel.stages, &axis, lanes, target));
         let contraction = stage.reduce.is_some() && product(&stage.value).is_some() && judge.kernel.stages.len() == 1;
         steps.push(Step::Block(axis.clone(), if contraction { 2 } else { 4 }.min(vectors)));
         seen.push(axis);

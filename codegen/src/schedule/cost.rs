@@ -31,14 +31,15 @@ impl Judge<'_> {
         self.kernel.extent(axis).and_then(Index::as_const).is_some()
     }
 
-    /// Whether all that is read and written along an axis lies in one place or one after the other, and no test depends
+    /// Whether all that stages read and write along an axis lies in one place or one after the other, and no test depends
     /// on it.
-    pub fn lies_in_rows(&self, axis: &Name, lanes: u16) -> bool {
+    pub fn lies_in_rows(&self, stages: &[Stage], axis: &Name, lanes: u16) -> bool {
         let lies = |buffer: u32, index: &[Index]| {
             index.iter().all(|i| !i.mentions(axis)) || self.consecutive(buffer, index, axis, i64::from(lanes))
         };
-        let own = |stage: &&Stage| stage.axes.contains(axis);
-        self.kernel.stages.iter().filter(own).all(|stage| {
+        let own =
+            |stage: &&Stage| stage.axes.contains(axis) || stage.reduce.iter().any(|reduce| reduce.axes.contains(axis));
+        stages.iter().filter(own).all(|stage| {
             let mut all = stage.store.iter().all(|store| lies(store.buffer, &store.index));
             stage.value.visit(&mut |e| match e.kind() {
                 ExprKind::Load { buffer, index } => all &= lies(*buffer, index),

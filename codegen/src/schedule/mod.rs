@@ -40,6 +40,17 @@ pub enum Step {
     Keep(usize),
 }
 
+impl Step {
+    /// Whether it lets vectors go beyond an axis.
+    pub(crate) fn masks(&self) -> bool {
+        match self {
+            Step::Mask(_) => true,
+            Step::Within(_, step) => step.masks(),
+            _ => false,
+        }
+    }
+}
+
 /// As profiles show it: `order(o1, o0)`, `vector(o1, 16)`, `%2 vector(c0, 16)`.
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

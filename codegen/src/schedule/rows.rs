@@ -128,7 +128,7 @@ fn nest_steps(judge: &Judge, lanes: &Lanes, most: u32, target: &Target) -> Vec<S
             true if stage.axes.contains(axis) => all.div_ceil(all.div_ceil(most.max(1))),
             _ => VECTORS.min(all),
         };
-        steps.extend(vector_steps(judge, axis, *width, target));
+        steps.extend(vector_steps(judge, &computed(judge.kernel, lanes.nest.clone()), axis, *width, target));
         steps.push(Step::Block(axis.clone(), block));
     }
     let folded = stage.reduce.iter().flat_map(|reduce| reduce.axes.last());
