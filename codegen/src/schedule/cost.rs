@@ -162,7 +162,9 @@ impl Judge<'_> {
     /// Whether everything some stages compute fits lanes of 32 bits.
     pub fn lanes_fit(&self, stages: &[Stage]) -> bool {
         stages.iter().all(|stage| {
-            let stored = stage.store.iter().all(|store| narrow_or_32(self.program.buffer(store.buffer).dtype));
+            // A store that tests decide is done point by point.
+            let mut stores = stage.store.iter();
+            let stored = stores.all(|s| s.only.is_empty() && narrow_or_32(self.program.buffer(s.buffer).dtype));
             stored && lanes_fit(&stage.value, false) && !is_logical(stage)
         })
     }
