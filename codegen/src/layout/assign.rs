@@ -9,7 +9,7 @@ use crate::schedule::{NARROWEST, Plan, Step as ScheduleStep, choose, loads};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::target::Target;
 use mlc_ir::{Index, Name};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Layouts for all buffers, and the program with its folds in the order in which these are read fastest.
 pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
@@ -99,6 +99,20 @@ fn windowed(kernel: &Kernel, stage: &Stage, index: &[Index]) -> Vec<usize> {
     index.iter().enumerate().filter(|(_, i)| overlaps(i)).map(|(dim, _)| dim).collect()
 }
 
+/// The same where the windows are written out, as the transform of a tile is: two reads of a buffer, and two places of an
+/// axis, that meet.
+fn written_out(kernel: &Kernel, reads: &[Vec<Index>]) -> Vec<usize> {
+    let meets = |dim: usize, axis: &mlc_ir::program::Axis| {
+        let first = reads.first().map(|read| &read[dim])?;
+        let step = first.linear_in(&axis.name)?.0.as_const().filter(|&n| n != 0)?.abs();
+        let reach = axis.extent.as_const().map_or(i64::MAX, |n| n.saturating_mul(step));
+        let apart = |read: &Vec<Index>| (read[dim].clone() - first.clone()).as_const().map(i64::abs);
+        Some(reads.iter().filter_map(apart).any(|n| n >= step && n < reach))
+    };
+    let rank = reads.first().map_or(0, Vec::len);
+    (0..rank).filter(|&dim| kernel.axes.iter().any(|axis| meets(dim, axis) == Some(true))).collect()
+}
+
 /// Every access of a kernel to a buffer.
 fn accesses(kernel: &Kernel) -> Vec<(u32, Vec<Index>)> {
     let stores = kernel.stages.iter().flat_map(|stage| &stage.store).map(|store| (store.buffer, store.index.clone()));
@@ -144,6 +158,17 @@ fn channels_last(program: &Program, layouts: &mut [Layout]) {
                     let space = dims.iter().flat_map(|&dim| index[dim].vars()).collect();
                     spread(kernel, &space, &mut channels);
                 }
+            }
+        }
+        let mut reads: BTreeMap<u32, Vec<Vec<Index>>> = BTreeMap::new();
+        for stage in kernel.stages.iter().filter(|stage| stage.reduce.is_none()) {
+            loads(&stage.value).into_iter().for_each(|(buffer, index)| reads.entry(buffer).or_default().push(index));
+        }
+        for reads in reads.values() {
+            let dims = written_out(kernel, reads);
+            let space = dims.iter().flat_map(|&dim| reads[0][dim].vars()).collect();
+            if !dims.is_empty() {
+                spread(kernel, &space, &mut channels);
             }
         }
     });

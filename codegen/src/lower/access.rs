@@ -47,6 +47,11 @@ impl Lowering<'_> {
         point.vector.as_ref().is_none_or(|(axis, _)| !index.mentions(axis))
     }
 
+    /// Whether a test holds in all lanes of a point or in none.
+    pub(super) fn uniform_test(&self, test: &InRange, point: &Point) -> bool {
+        [&test.index, &test.low, &test.high].into_iter().all(|index| self.uniform(index, point))
+    }
+
     fn memory_index(&self, buffer: u32, index: &[Index], point: &Point) -> Vec<Index> {
         let index: Vec<Index> = index.iter().map(|i| self.index_at(i, point)).collect();
         let index = self.layouts[buffer as usize].index(&index, &self.facts);

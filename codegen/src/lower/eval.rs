@@ -46,9 +46,7 @@ impl Lowering<'_> {
     fn compute(&mut self, expr: &Expr, ty: Type, point: &Point) -> Result<Value> {
         let op = match expr.kind() {
             ExprKind::Guard { all, then, otherwise } => {
-                let uniform = all.iter().all(|test| {
-                    [&test.index, &test.low, &test.high].into_iter().all(|index| self.uniform(index, point))
-                });
+                let uniform = all.iter().all(|test| self.uniform_test(test, point));
                 if !uniform {
                     return self.by_lane(expr, point);
                 }

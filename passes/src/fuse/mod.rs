@@ -27,6 +27,7 @@ mod same;
 mod share;
 mod simplify;
 mod transpose;
+mod winograd;
 mod work;
 
 pub use report::{Fused, Report, Rule};
@@ -49,6 +50,7 @@ pub const PIPELINE: &[Pass] = &[
     ("halo", |program, report| within(program, report, halo::pad)),
     ("fuse", |program, report| within(program, report, fuse_all)),
     ("transpose", |program, report| within(program, report, transpose::turn)),
+    ("winograd", |program, report| within(program, report, winograd::shorten)),
     ("border", |program, report| within(program, report, border::in_place)),
     ("finish", finish::finish),
 ];

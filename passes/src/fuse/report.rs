@@ -20,6 +20,8 @@ pub enum Rule {
     Halo,
     /// A copy of an operand that lies across.
     Transpose,
+    /// A convolution in fewer multiplications: transforms before and after its products.
+    Winograd,
 }
 
 /// Two kernels that became one.

@@ -1,0 +1,307 @@
+//! Fewer multiplications: convolutions with 3 by 3 taps by the method of Winograd.
+//!
+//! ```text
+//! y[oc, h, w] = sum[ic, kh, kw] x[ic, h + kh, w + kw] * g[oc, ic, kh, kw]         9 products for each place and ic
+//!
+//! v[s, tile, ic]  = B^T x B        of 6 by 6 places of x, s = 0..36               a map
+//! m[s, tile, oc]  = sum[ic] v[s, tile, ic] * u[s, ic, oc]                         36 contractions, 36 products for 16 places
+//! y[oc, h, w]     = A^T m A        and what was fused behind the convolution      a map
+//! ```
+//!
+//! `u = G g G^T` is a constant, computed here. A picture that is no whole number of tiles is read from a border that is
+//! made wider, and what would be written outside of it is left out.
+//!
+//! In: kernels after fusion, so that a convolution reads a border and has its epilogue.  Out: three kernels instead of
+//! each convolution that gains by it.
+//! Invariants: F32 only, strides and dilations 1, no groups. Results differ from the direct sum by rounding, by about ten
+//! times as much as the direct sum does from the exact one; what is not finite spreads over a tile.
+
+mod form;
+mod stages;
+mod toom;
+
+use super::report::{Report, Rule};
+use super::rewrite::{Substitution, rewrite};
+use super::simplify::{simplify, substitute_stage};
+use super::work::{Item, Work};
+use form::Convolution;
+use mlc_ir::program::{Axis, Buffer, Expr, ExprKind, Kernel, Reduce, Stage, Store, StoreMode};
+use mlc_ir::tile::{InRange, Monoid};
+use mlc_ir::{DType, Facts, Index, Name, Tensor};
+use stages::Stages;
+use toom::{TAPS, Toom};
+
+const TOOM: Toom = toom::F4;
+
+/// Rewrites convolutions that gain by it.
+pub fn shorten(work: &mut Work, report: &mut Report) {
+    let mut places = work.places();
+    places.reverse();
+    for place in places {
+        let Some(kernel) = work.kernel(place).cloned() else { continue };
+        let Some(found) = Convolution::find(work, &kernel) else { continue };
+        let input = work.buffers[found.input as usize].name.clone();
+        match Tiles::new(work, &kernel, found).and_then(|tiles| tiles.widen(work).map(|()| tiles)) {
+            Err(why) => report.refused(&kernel.name, &input, why),
+            Ok(tiles) => {
+                let [input, products, output] = tiles.kernels(work, &kernel);
+                report.fused(Rule::Winograd, &kernel.name, &input.name);
+                report.fused(Rule::Winograd, &kernel.name, &products.name);
+                work.set(place, Item::Kernel(output));
+                work.insert(place, products);
+                work.insert(place, input);
+            }
+        }
+    }
+}
+
+/// How a convolution's result is cut into tiles.
+struct Tiles {
+    convolution: Convolution,
+    facts: Facts,
+    /// Extents of the batch axes, and of the channels.
+    batch: Vec<Axis>,
+    inputs: Index,
+    outputs: Index,
+    /// Height and width of the result, and how many tiles each of them holds.
+    size: [Index; 2],
+    count: [Index; 2],
+}
+
+/// Axes of tiles.
+const ROW: &str = "ty";
+const COLUMN: &str = "tx";
+const TILE: &str = "tile";
+const POINT: &str = "s";
+
+/// Fewer channels do not fill the registers of a contraction.
+const CHANNELS: i64 = 16;
+
+impl Tiles {
+    /// The tiles of a convolution that gains by them, or why it does not.
+    fn new(work: &Work, kernel: &Kernel, convolution: Convolution) -> Result<Tiles, &'static str> {
+        let first = &kernel.stages[0];
+        let maps = kernel.stages[1..].iter().all(|stage| {
+            stage.reduce.is_none()
+                && stage.axes.len() == first.axes.len()
+                && stage.axes.iter().all(|axis| first.axes.contains(axis))
+        });
+        let stores = kernel.stages.iter().flat_map(|stage| &stage.store);
+        if !maps || stores.into_iter().any(|store| store.mode != StoreMode::Set || !store.only.is_empty()) {
+            return Err("what follows the convolution folds, or stores in an order");
+        }
+        let extent = |axis: &Name| kernel.extent(axis).cloned().ok_or("an axis is missing");
+        let (inputs, outputs) = (extent(&convolution.ic)?, extent(&convolution.oc)?);
+        let size = [extent(&convolution.space[0].axis)?, extent(&convolution.space[1].axis)?];
+        let few = |channels: &Index| channels.as_const().is_none_or(|n| n < CHANNELS);
+        if few(&inputs) || few(&outputs) {
+            return Err("too few channels for Winograd's method");
+        }
+        if size.iter().any(|size| size.as_const().is_none()) {
+            return Err("the size of the picture is a symbol, and its tiles cannot be counted");
+        }
+        let count = size.clone().map(|size| work.facts.simplify(&size.ceil_div(&(TOOM.outputs as i64).into())));
+        let batch = kernel.axes.iter().filter(|axis| convolution.batch.contains(&axis.name)).cloned().collect();
+        Ok(Tiles { facts: work.facts.clone(), convolution, batch, inputs, outputs, size, count })
+    }
+
+    /// Gives the input a border wide enough for whole tiles.
+    fn widen(&self, work: &mut Work) -> Result<(), &'static str> {
+        let buffer = self.convolution.input;
+        let needed: Vec<(usize, Index)> = (0..2)
+            .map(|d| (d, &self.convolution.space[d]))
+            .map(|(d, direction)| {
+                let end = self.count[d].clone() * TOOM.outputs as i64 + (TAPS as i64 - 1 + direction.start);
+                (direction.dim, self.facts.simplify(&end))
+            })
+            .filter(|(dim, end)| !self.facts.le(end, &work.buffers[buffer as usize].shape[*dim]))
+            .collect();
+        if needed.is_empty() {
+            return Ok(());
+        }
+        const FIXED: &str = "the picture is no whole number of tiles, and no copy with a border can be made larger";
+        let place = work.whole_writer(buffer).filter(|_| !work.outputs.contains(&buffer)).ok_or(FIXED)?;
+        let mut copy = work.kernel(place).cloned().ok_or(FIXED)?;
+        let [Stage { reduce: None, value, store: Some(store), .. }] = copy.stages.as_slice() else { return Err(FIXED) };
+        let ExprKind::Guard { all, .. } = value.kind() else { return Err(FIXED) };
+        let mut axes = Vec::new();
+        for (dim, end) in &needed {
+            let axis = store.index[*dim].as_var().filter(|axis| all.iter().any(|test| test.index.mentions(axis)));
+            axes.push((axis.cloned().ok_or(FIXED)?, end.clone()));
+        }
+        for (axis, end) in axes {
+            copy.axes.iter_mut().filter(|own| own.name == axis).for_each(|own| own.extent = end.clone());
+        }
+        needed.into_iter().for_each(|(dim, end)| work.buffers[buffer as usize].shape[dim] = end);
+        work.set(place, Item::Kernel(copy));
+        Ok(())
+    }
+
+    /// The transform of the input, the products, and the transform of the output with what follows.
+    fn kernels(&self, work: &mut Work, kernel: &Kernel) -> [Kernel; 3] {
+        let input: Name = format!("{}.input", kernel.name).into();
+        let products: Name = format!("{}.products", kernel.name).into();
+        let points = (TOOM.inputs() * TOOM.inputs()) as i64;
+        let mut buffer = |name: &Name, channels: &Index| {
+            let mut shape = vec![Index::from(points)];
+            shape.extend(self.batch.iter().map(|axis| axis.extent.clone()));
+            shape.extend([self.facts.simplify(&Index::product(&self.count)), channels.clone()]);
+            work.add_buffer(Buffer { name: name.clone(), dtype: DType::F32, shape, constant: None })
+        };
+        let (v, m) = (buffer(&input, &self.inputs), buffer(&products, &self.outputs));
+        let u = work.add_buffer(self.filter(kernel));
+        let kernels = [
+            self.input_kernel(input, v),
+            self.product_kernel(products, v, u, m),
+            self.output_kernel(work, kernel, m),
+        ];
+        kernels.map(|kernel| simplify(&kernel, &work.facts, &work.buffers))
+    }
+
+    /// `u[s, ic, oc] = G g G^T`
+    fn filter(&self, kernel: &Kernel) -> Buffer {
+        let weight = &self.convolution.weight;
+        let numbers: Vec<f64> = weight.scalars().map(|x| x.float()).collect();
+        let stride = |dim: usize| weight.shape()[dim + 1..].iter().product::<usize>();
+        let [oc, ic, kh, kw] = self.convolution.dims.map(|dim| (weight.shape()[dim], stride(dim)));
+        let (g, n) = (TOOM.filter(), TOOM.inputs());
+        let mut u = vec![0f32; n * n * ic.0 * oc.0];
+        for (o, i) in (0..oc.0).flat_map(|o| (0..ic.0).map(move |i| (o, i))) {
+            let tap = |y: usize, x: usize| numbers[o * oc.1 + i * ic.1 + y * kh.1 + x * kw.1];
+            for (row, left) in g.iter().enumerate() {
+                let along: [f64; TAPS] = std::array::from_fn(|x| (0..TAPS).map(|y| left[y] * tap(y, x)).sum());
+                for (column, right) in g.iter().enumerate() {
+                    let value: f64 = along.iter().zip(right).map(|(a, b)| a * b).sum();
+                    u[((row * n + column) * ic.0 + i) * oc.0 + o] = value as f32;
+                }
+            }
+        }
+        let shape = vec![n * n, ic.0, oc.0];
+        let constant = Tensor::from_f32s(shape.clone(), &u).ok();
+        let shape = shape.into_iter().map(|n| Index::from(n as i64)).collect();
+        Buffer { name: format!("{}.filter", kernel.name).into(), dtype: DType::F32, shape, constant }
+    }
+
+    /// The batch axes, and others.
+    fn axes(&self, others: impl IntoIterator<Item = (&'static str, Index)>, channels: (&Name, &Index)) -> Vec<Axis> {
+        let other = |(name, extent): (&str, Index)| Axis { name: name.into(), extent };
+        let channels = Axis { name: channels.0.clone(), extent: channels.1.clone() };
+        self.batch.iter().cloned().chain(others.into_iter().map(other)).chain([channels]).collect()
+    }
+
+    fn by_tile(&self) -> [(&'static str, Index); 2] {
+        [(ROW, self.count[0].clone()), (COLUMN, self.count[1].clone())]
+    }
+
+    /// A place in what the kernels hand on.
+    fn place(&self, point: Index, tile: Index, channel: &Name) -> Vec<Index> {
+        let batch = self.batch.iter().map(|axis| Index::var(axis.name.clone()));
+        [point].into_iter().chain(batch).chain([tile, Index::var(channel.clone())]).collect()
+    }
+
+    /// The number of a tile.
+    fn tile(&self) -> Index {
+        Index::var(ROW) * self.count[1].clone() + Index::var(COLUMN)
+    }
+
+    fn input_kernel(&self, name: Name, v: u32) -> Kernel {
+        let Convolution { input, index, ic, space, .. } = &self.convolution;
+        let axes = self.axes(self.by_tile(), (ic, &self.inputs));
+        let mut stages = Stages::new(axes.iter().map(|axis| axis.name.clone()).collect());
+        let n = TOOM.inputs();
+        let load = |row: usize, column: usize| {
+            let mut index = index.clone();
+            for (direction, (tile, offset)) in space.iter().zip([(ROW, row), (COLUMN, column)]) {
+                let first = Index::var(tile) * TOOM.outputs as i64 + direction.start;
+                index[direction.dim] = first + offset as i64;
+            }
+            Expr::load(DType::F32, *input, index)
+        };
+        let columns: Vec<Vec<Expr>> = (0..n)
+            .map(|column| {
+                let d: Vec<Expr> = (0..n).map(|row| load(row, column)).collect();
+                let values = TOOM.input(&d, &mut stages);
+                values.into_iter().map(|value| stages.keep(value)).collect()
+            })
+            .collect();
+        for row in 0..n {
+            let d: Vec<Expr> = columns.iter().map(|column| column[row].clone()).collect();
+            for (column, value) in TOOM.input(&d, &mut stages).into_iter().enumerate() {
+                let index = self.place(Index::from((row * n + column) as i64), self.tile(), ic);
+                stages.push(value, Some(Store { buffer: v, index, mode: StoreMode::Set, only: vec![] }));
+            }
+        }
+        Kernel { name, axes, stages: stages.all }
+    }
+
+    fn product_kernel(&self, name: Name, v: u32, u: u32, m: u32) -> Kernel {
+        let Convolution { ic, oc, .. } = &self.convolution;
+        let points = Index::from((TOOM.inputs() * TOOM.inputs()) as i64);
+        let tiles = (TILE, self.facts.simplify(&Index::product(&self.count)));
+        let mut axes = vec![Axis { name: POINT.into(), extent: points }];
+        axes.extend(self.axes([tiles], (oc, &self.outputs)));
+        let own = axes.iter().map(|axis| axis.name.clone()).collect();
+        axes.push(Axis { name: ic.clone(), extent: self.inputs.clone() });
+        let place = |channel: &Name| self.place(Index::var(POINT), Index::var(TILE), channel);
+        let filter = [&Name::from(POINT), ic, oc].map(|axis| Index::var(axis.clone())).to_vec();
+        let value = Expr::load(DType::F32, v, place(ic)) * Expr::load(DType::F32, u, filter);
+        let reduce = Some(Reduce { monoid: Monoid::Sum, axes: vec![ic.clone()] });
+        let store = Some(Store { buffer: m, index: place(oc), mode: StoreMode::Set, only: vec![] });
+        Kernel { name, axes, stages: vec![Stage { axes: own, reduce, value, store }] }
+    }
+
+    fn output_kernel(&self, work: &Work, kernel: &Kernel, m: u32) -> Kernel {
+        let oc = &self.convolution.oc;
+        let axes = self.axes(self.by_tile(), (oc, &self.outputs));
+        let mut stages = Stages::new(axes.iter().map(|axis| axis.name.clone()).collect());
+        let n = TOOM.inputs();
+        let load = |row: usize, column: usize| {
+            let point = Index::from((row * n + column) as i64);
+            Expr::load(DType::F32, m, self.place(point, self.tile(), oc))
+        };
+        let columns: Vec<Vec<Expr>> = (0..n)
+            .map(|column| {
+                let d: Vec<Expr> = (0..n).map(|row| load(row, column)).collect();
+                let values = TOOM.output(&d, &mut stages);
+                values.into_iter().map(|value| stages.keep(value)).collect()
+            })
+            .collect();
+        let mut result = Kernel { name: kernel.name.clone(), axes, stages: vec![] };
+        let facts = result.facts(&work.facts);
+        for row in 0..TOOM.outputs {
+            let d: Vec<Expr> = columns.iter().map(|column| column[row].clone()).collect();
+            for (column, value) in TOOM.output(&d, &mut stages).into_iter().enumerate() {
+                self.epilogue(kernel, &facts, [row, column], value, &mut stages);
+            }
+        }
+        result.stages = stages.all;
+        result
+    }
+
+    /// The convolution's stages at one place of each tile.
+    fn epilogue(&self, kernel: &Kernel, facts: &Facts, at: [usize; 2], value: Expr, stages: &mut Stages) {
+        let place = |tile: &str, offset: usize| Index::var(tile) * TOOM.outputs as i64 + offset as i64;
+        let places = [place(ROW, at[0]), place(COLUMN, at[1])];
+        let space = &self.convolution.space;
+        let axes: Substitution =
+            space.iter().zip(&places).map(|(direction, place)| (direction.axis.clone(), place.clone())).collect();
+        let inside = places.iter().zip(&self.size).map(|(place, size)| InRange::extent(place.clone(), size.clone()));
+        let inside: Vec<InRange> = inside.filter(|test| !test.proven(facts)).collect();
+        let moves = |index: &Index| index.mentions(ROW) || index.mentions(COLUMN);
+        let base = stages.all.len();
+        for (number, stage) in kernel.stages.iter().enumerate() {
+            let mut stage = stage.clone();
+            substitute_stage(&mut stage, facts, &axes);
+            let value = if number == 0 { value.clone() } else { stage.value };
+            let value = rewrite(&value, &mut |node| match node.kind() {
+                ExprKind::Stage(read) if number > 0 => Expr::new(node.dtype(), ExprKind::Stage(base + read)),
+                ExprKind::Load { index, .. } if number > 0 && index.iter().any(moves) => {
+                    node.guard(inside.clone(), mlc_ir::Scalar::Int(0))
+                }
+                _ => node,
+            });
+            let store = stage.store.map(|store| Store { only: inside.clone(), ..store });
+            stages.push(value, store);
+        }
+    }
+}
