@@ -142,19 +142,27 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     let Some(rows) = row_axis(judge, outer, axis) else {
         let mut steps = order_steps(judge, outer, Some(axis));
         steps.extend(vector_steps(judge, &judge.kernel.stages, axis, lanes, target));
-        let wide = if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) { 4 } else { 2 };
+        let wide = match judge.kernel.stages.len() {
+            // So many stages have enough to do that does not wait for each other.
+            MANY.. => 1,
+            _ if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) => 4,
+            _ => 2,
+        };
         steps.push(Step::Block(axis.clone(), wide.min(vectors)));
         return steps;
     };
     let (height, columns) = register_block(judge, &rows, vectors, target);
-    // Panels of columns outermost: a panel of weights is used for all rows while it is near.
-    let mut order: Vec<Name> = vec![axis.clone()];
-    if !weights_follow(judge, axis) {
-        order.clear();
+    // Across some axes nothing is used again. Within them panels of columns come first: a panel of weights is used for all
+    // rows while it is near.
+    let mut order: Vec<Name> = Vec::new();
+    if weights_follow(judge, axis) {
+        order.extend(outer.iter().filter(|other| *other != axis && *other != &rows && shared(judge, other)).cloned());
+        order.push(axis.clone());
     }
     let others = order_steps(judge, outer, None);
     if let Some(Step::Order(others)) = others.first() {
-        let rest = others.iter().filter(|a| *a != axis && **a != rows).cloned().collect::<Vec<_>>();
+        let rest =
+            others.iter().filter(|a| *a != axis && **a != rows && !order.contains(*a)).cloned().collect::<Vec<_>>();
         order.extend(rest);
     }
     if !order.contains(axis) {
@@ -195,6 +203,9 @@ fn operations(stages: &[Stage]) -> usize {
     stages.iter().for_each(|stage| stage.value.visit(&mut |e| count += usize::from(!leaf(e))));
     count
 }
+
+/// Stages of a kernel that computes much of little, as the transform of a tile does.
+const MANY: usize = 16;
 
 /// Rows, and vectors of columns, of a register block.
 pub(super) fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &Target) -> (u32, u32) {
@@ -287,6 +298,12 @@ fn weights_follow(judge: &Judge, axis: &Name) -> bool {
         judge.program.buffer(*buffer).constant.is_some() && index.iter().any(|i| i.mentions(axis))
     };
     judge.kernel.stages.iter().filter(|s| s.reduce.is_some()).any(|s| loads(&s.value).iter().any(constant))
+}
+
+/// Whether all operands of a contraction lie elsewhere at each point of an axis.
+fn shared(judge: &Judge, axis: &Name) -> bool {
+    let mut folds = judge.kernel.stages.iter().filter(|stage| stage.reduce.is_some());
+    folds.all(|stage| loads(&stage.value).iter().all(|(_, index)| index.iter().any(|i| i.mentions(axis))))
 }
 
 /// Every load of an expression.

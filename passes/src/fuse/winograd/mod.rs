@@ -16,8 +16,11 @@
 //! Invariants: F32 only, strides and dilations 1, no groups. Results differ from the direct sum by rounding, by about ten
 //! times as much as the direct sum does from the exact one; what is not finite spreads over a tile.
 
+mod cost;
 mod form;
 mod stages;
+#[cfg(test)]
+mod tests;
 mod toom;
 
 use super::report::{Report, Rule};
@@ -31,17 +34,22 @@ use mlc_ir::{DType, Facts, Index, Name, Tensor};
 use stages::Stages;
 use toom::{TAPS, Toom};
 
-const TOOM: Toom = toom::F4;
+/// Which transform a convolution of a height and width, with channels in and out, gets, if any.
+type Choice<'a> = &'a dyn Fn([i64; 2], i64, i64) -> Option<&'static Toom>;
 
 /// Rewrites convolutions that gain by it.
 pub fn shorten(work: &mut Work, report: &mut Report) {
+    shorten_by(work, report, &cost::best);
+}
+
+fn shorten_by(work: &mut Work, report: &mut Report, choice: Choice) {
     let mut places = work.places();
     places.reverse();
     for place in places {
         let Some(kernel) = work.kernel(place).cloned() else { continue };
         let Some(found) = Convolution::find(work, &kernel) else { continue };
         let input = work.buffers[found.input as usize].name.clone();
-        match Tiles::new(work, &kernel, found).and_then(|tiles| tiles.widen(work).map(|()| tiles)) {
+        match Tiles::new(work, &kernel, found, choice).and_then(|tiles| tiles.widen(work).map(|()| tiles)) {
             Err(why) => report.refused(&kernel.name, &input, why),
             Ok(tiles) => {
                 let [input, products, output] = tiles.kernels(work, &kernel);
@@ -58,6 +66,7 @@ pub fn shorten(work: &mut Work, report: &mut Report) {
 /// How a convolution's result is cut into tiles.
 struct Tiles {
     convolution: Convolution,
+    toom: &'static Toom,
     facts: Facts,
     /// Extents of the batch axes, and of the channels.
     batch: Vec<Axis>,
@@ -74,12 +83,9 @@ const COLUMN: &str = "tx";
 const TILE: &str = "tile";
 const POINT: &str = "s";
 
-/// Fewer channels do not fill the registers of a contraction.
-const CHANNELS: i64 = 16;
-
 impl Tiles {
     /// The tiles of a convolution that gains by them, or why it does not.
-    fn new(work: &Work, kernel: &Kernel, convolution: Convolution) -> Result<Tiles, &'static str> {
+    fn new(work: &Work, kernel: &Kernel, convolution: Convolution, choice: Choice) -> Result<Tiles, &'static str> {
         let first = &kernel.stages[0];
         let maps = kernel.stages[1..].iter().all(|stage| {
             stage.reduce.is_none()
@@ -93,16 +99,14 @@ impl Tiles {
         let extent = |axis: &Name| kernel.extent(axis).cloned().ok_or("an axis is missing");
         let (inputs, outputs) = (extent(&convolution.ic)?, extent(&convolution.oc)?);
         let size = [extent(&convolution.space[0].axis)?, extent(&convolution.space[1].axis)?];
-        let few = |channels: &Index| channels.as_const().is_none_or(|n| n < CHANNELS);
-        if few(&inputs) || few(&outputs) {
-            return Err("too few channels for Winograd's method");
-        }
-        if size.iter().any(|size| size.as_const().is_none()) {
-            return Err("the size of the picture is a symbol, and its tiles cannot be counted");
-        }
-        let count = size.clone().map(|size| work.facts.simplify(&size.ceil_div(&(TOOM.outputs as i64).into())));
+        let numbers = [&size[0], &size[1], &inputs, &outputs].map(Index::as_const);
+        let [Some(height), Some(width), Some(ic), Some(oc)] = numbers else {
+            return Err("the size of the picture is a symbol: its tiles may be few, or too many for a cache");
+        };
+        let toom = choice([height, width], ic, oc).ok_or("Winograd's method would save too little")?;
+        let count = size.clone().map(|size| work.facts.simplify(&size.ceil_div(&(toom.outputs as i64).into())));
         let batch = kernel.axes.iter().filter(|axis| convolution.batch.contains(&axis.name)).cloned().collect();
-        Ok(Tiles { facts: work.facts.clone(), convolution, batch, inputs, outputs, size, count })
+        Ok(Tiles { toom, facts: work.facts.clone(), convolution, batch, inputs, outputs, size, count })
     }
 
     /// Gives the input a border wide enough for whole tiles.
@@ -111,7 +115,7 @@ impl Tiles {
         let needed: Vec<(usize, Index)> = (0..2)
             .map(|d| (d, &self.convolution.space[d]))
             .map(|(d, direction)| {
-                let end = self.count[d].clone() * TOOM.outputs as i64 + (TAPS as i64 - 1 + direction.start);
+                let end = self.count[d].clone() * self.toom.outputs as i64 + (TAPS as i64 - 1 + direction.start);
                 (direction.dim, self.facts.simplify(&end))
             })
             .filter(|(dim, end)| !self.facts.le(end, &work.buffers[buffer as usize].shape[*dim]))
@@ -141,7 +145,7 @@ impl Tiles {
     fn kernels(&self, work: &mut Work, kernel: &Kernel) -> [Kernel; 3] {
         let input: Name = format!("{}.input", kernel.name).into();
         let products: Name = format!("{}.products", kernel.name).into();
-        let points = (TOOM.inputs() * TOOM.inputs()) as i64;
+        let points = (self.toom.inputs() * self.toom.inputs()) as i64;
         let mut buffer = |name: &Name, channels: &Index| {
             let mut shape = vec![Index::from(points)];
             shape.extend(self.batch.iter().map(|axis| axis.extent.clone()));
@@ -150,11 +154,8 @@ impl Tiles {
         };
         let (v, m) = (buffer(&input, &self.inputs), buffer(&products, &self.outputs));
         let u = work.add_buffer(self.filter(kernel));
-        let kernels = [
-            self.input_kernel(input, v),
-            self.product_kernel(products, v, u, m),
-            self.output_kernel(work, kernel, m),
-        ];
+        let kernels =
+            [self.input_kernel(input, v), self.product_kernel(products, v, u, m), self.output_kernel(work, kernel, m)];
         kernels.map(|kernel| simplify(&kernel, &work.facts, &work.buffers))
     }
 
@@ -164,9 +165,9 @@ impl Tiles {
         let numbers: Vec<f64> = weight.scalars().map(|x| x.float()).collect();
         let stride = |dim: usize| weight.shape()[dim + 1..].iter().product::<usize>();
         let [oc, ic, kh, kw] = self.convolution.dims.map(|dim| (weight.shape()[dim], stride(dim)));
-        let (g, n) = (TOOM.filter(), TOOM.inputs());
+        let (g, n) = (self.toom.filter(), self.toom.inputs());
         let mut u = vec![0f32; n * n * ic.0 * oc.0];
-        for (o, i) in (0..oc.0).flat_map(|o| (0..ic.0).map(move |i| (o, i))) {
+        for (i, o) in (0..ic.0).flat_map(|i| (0..oc.0).map(move |o| (i, o))) {
             let tap = |y: usize, x: usize| numbers[o * oc.1 + i * ic.1 + y * kh.1 + x * kw.1];
             for (row, left) in g.iter().enumerate() {
                 let along: [f64; TAPS] = std::array::from_fn(|x| (0..TAPS).map(|y| left[y] * tap(y, x)).sum());
@@ -208,11 +209,11 @@ impl Tiles {
         let Convolution { input, index, ic, space, .. } = &self.convolution;
         let axes = self.axes(self.by_tile(), (ic, &self.inputs));
         let mut stages = Stages::new(axes.iter().map(|axis| axis.name.clone()).collect());
-        let n = TOOM.inputs();
+        let n = self.toom.inputs();
         let load = |row: usize, column: usize| {
             let mut index = index.clone();
             for (direction, (tile, offset)) in space.iter().zip([(ROW, row), (COLUMN, column)]) {
-                let first = Index::var(tile) * TOOM.outputs as i64 + direction.start;
+                let first = Index::var(tile) * self.toom.outputs as i64 + direction.start;
                 index[direction.dim] = first + offset as i64;
             }
             Expr::load(DType::F32, *input, index)
@@ -220,13 +221,13 @@ impl Tiles {
         let columns: Vec<Vec<Expr>> = (0..n)
             .map(|column| {
                 let d: Vec<Expr> = (0..n).map(|row| load(row, column)).collect();
-                let values = TOOM.input(&d, &mut stages);
+                let values = self.toom.input(&d, &mut stages);
                 values.into_iter().map(|value| stages.keep(value)).collect()
             })
             .collect();
         for row in 0..n {
             let d: Vec<Expr> = columns.iter().map(|column| column[row].clone()).collect();
-            for (column, value) in TOOM.input(&d, &mut stages).into_iter().enumerate() {
+            for (column, value) in self.toom.input(&d, &mut stages).into_iter().enumerate() {
                 let index = self.place(Index::from((row * n + column) as i64), self.tile(), ic);
                 stages.push(value, Some(Store { buffer: v, index, mode: StoreMode::Set, only: vec![] }));
             }
@@ -236,7 +237,7 @@ impl Tiles {
 
     fn product_kernel(&self, name: Name, v: u32, u: u32, m: u32) -> Kernel {
         let Convolution { ic, oc, .. } = &self.convolution;
-        let points = Index::from((TOOM.inputs() * TOOM.inputs()) as i64);
+        let points = Index::from((self.toom.inputs() * self.toom.inputs()) as i64);
         let tiles = (TILE, self.facts.simplify(&Index::product(&self.count)));
         let mut axes = vec![Axis { name: POINT.into(), extent: points }];
         axes.extend(self.axes([tiles], (oc, &self.outputs)));
@@ -254,7 +255,7 @@ impl Tiles {
         let oc = &self.convolution.oc;
         let axes = self.axes(self.by_tile(), (oc, &self.outputs));
         let mut stages = Stages::new(axes.iter().map(|axis| axis.name.clone()).collect());
-        let n = TOOM.inputs();
+        let n = self.toom.inputs();
         let load = |row: usize, column: usize| {
             let point = Index::from((row * n + column) as i64);
             Expr::load(DType::F32, m, self.place(point, self.tile(), oc))
@@ -262,15 +263,15 @@ impl Tiles {
         let columns: Vec<Vec<Expr>> = (0..n)
             .map(|column| {
                 let d: Vec<Expr> = (0..n).map(|row| load(row, column)).collect();
-                let values = TOOM.output(&d, &mut stages);
+                let values = self.toom.output(&d, &mut stages);
                 values.into_iter().map(|value| stages.keep(value)).collect()
             })
             .collect();
         let mut result = Kernel { name: kernel.name.clone(), axes, stages: vec![] };
         let facts = result.facts(&work.facts);
-        for row in 0..TOOM.outputs {
+        for row in 0..self.toom.outputs {
             let d: Vec<Expr> = columns.iter().map(|column| column[row].clone()).collect();
-            for (column, value) in TOOM.output(&d, &mut stages).into_iter().enumerate() {
+            for (column, value) in self.toom.output(&d, &mut stages).into_iter().enumerate() {
                 self.epilogue(kernel, &facts, [row, column], value, &mut stages);
             }
         }
@@ -280,7 +281,7 @@ impl Tiles {
 
     /// The convolution's stages at one place of each tile.
     fn epilogue(&self, kernel: &Kernel, facts: &Facts, at: [usize; 2], value: Expr, stages: &mut Stages) {
-        let place = |tile: &str, offset: usize| Index::var(tile) * TOOM.outputs as i64 + offset as i64;
+        let place = |tile: &str, offset: usize| Index::var(tile) * self.toom.outputs as i64 + offset as i64;
         let places = [place(ROW, at[0]), place(COLUMN, at[1])];
         let space = &self.convolution.space;
         let axes: Substitution =

@@ -18,7 +18,9 @@ pub struct Toom {
     pairs: &'static [f64],
 }
 
-/// Few roundings grow much at these points, and products with them are exact.
+/// 16 products for 4 places.
+pub const F2: Toom = Toom { outputs: 2, pairs: &[1.0] };
+/// 36 products for 16 places. Few roundings grow much at these points, and products with them are exact.
 pub const F4: Toom = Toom { outputs: 4, pairs: &[1.0, 2.0] };
 
 impl Toom {
@@ -83,10 +85,15 @@ impl Toom {
 
     /// `A^T m`
     pub fn output(&self, m: &[Expr], stages: &mut Stages) -> Vec<Expr> {
-        let pairs: Vec<(f64, Expr, Expr)> = self.pairs.iter().enumerate().map(|(n, p)| {
-            let (a, b) = (&m[1 + 2 * n], &m[2 + 2 * n]);
-            (*p, stages.keep(a + b), stages.keep(a - b))
-        }).collect();
+        let pairs: Vec<(f64, Expr, Expr)> = self
+            .pairs
+            .iter()
+            .enumerate()
+            .map(|(n, p)| {
+                let (a, b) = (&m[1 + 2 * n], &m[2 + 2 * n]);
+                (*p, stages.keep(a + b), stages.keep(a - b))
+            })
+            .collect();
         let row = |power: usize| {
             let first = (power == 0).then(|| (1.0, m[0].clone()));
             let last = (power + 1 == self.outputs).then(|| (1.0, m[m.len() - 1].clone()));
