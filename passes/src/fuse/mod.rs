@@ -3,7 +3,8 @@
 //! In: a program as the operators state it, one stage a kernel.  Out: the same computation in fewer kernels of several
 //! stages, named uniquely, over the buffers that are left.
 //! Invariants: kernels are merged within one list of steps, never across control flow; a merged kernel runs where its
-//! last part ran; no floating-point operation changes but divisions by powers of two and small whole powers.
+//! last part ran; no floating-point operation changes but divisions by powers of two, small whole powers, and the sums of
+//! convolutions that are computed by Winograd's method.
 //!
 //! ```text
 //! matmul ─ add bias ─ reshape ─ transpose ─┐        one kernel, which writes where the transpose would

@@ -11,6 +11,8 @@ const FILTER: i64 = 32;
 /// Multiply-adds in the time an element takes that is handed on: transformed, written and read.
 const HANDED: i64 = 20;
 
+/// The height or width that a picture is taken to have if it may have any.
+pub const SYMBOLIC: i64 = 48;
 /// Fewer channels do not fill the registers of a contraction.
 const CHANNELS: i64 = 16;
 

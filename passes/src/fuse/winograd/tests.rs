@@ -4,7 +4,7 @@ use super::{Toom, shorten_by, toom};
 use crate::fuse::{PIPELINE, Report, Rule, within};
 use mlc_ir::graph::{Graph, Value};
 use mlc_ir::onnx::{Attribute, OnnxNode};
-use mlc_ir::program::{Program, Step, interp, verify};
+use mlc_ir::program::{Program, interp, verify};
 use mlc_ir::{DType, Index, Tensor};
 
 /// Numbers that look normal: a sum of four from a generator.
@@ -44,19 +44,25 @@ struct Case {
     batch: usize,
     channels: [usize; 2],
     size: [usize; 2],
+    /// Of height and width, which are numbers if there is none.
+    symbols: [&'static str; 2],
     /// Before and after height and width, as ONNX has them.
     pads: [i64; 4],
     /// A second convolution reads the first, and the sum of both is activated.
     residual: bool,
 }
 
-const PLAIN: Case = Case { batch: 1, channels: [3, 5], size: [8, 8], pads: [1; 4], residual: false };
+const PLAIN: Case = Case { batch: 1, channels: [3, 5], size: [8, 8], symbols: [""; 2], pads: [1; 4], residual: false };
 
 impl Case {
     fn graph(&self, numbers: &mut Numbers) -> Graph {
         let mut graph = Graph::new("test");
         let [ic, oc] = self.channels;
-        let dims = [Index::sym("n"), (ic as i64).into(), (self.size[0] as i64).into(), (self.size[1] as i64).into()];
+        let extent = |d: usize| match self.symbols[d] {
+            "" => Index::from(self.size[d] as i64),
+            symbol => Index::sym(symbol),
+        };
+        let dims = [Index::sym("n"), (ic as i64).into(), extent(0), extent(1)];
         let x = graph.add_input("x", DType::F32, dims.to_vec());
         let first = self.conv(&mut graph, numbers, "first", x, [ic, oc], self.pads);
         let mut y = graph.add("active", OnnxNode::new("Relu"), &[Some(first)]).unwrap()[0];
@@ -101,7 +107,7 @@ impl Case {
         assert_eq!(expected.shape(), got.shape());
         let scale = expected.scalars().map(|x| x.float().abs()).fold(0.0, f64::max);
         let errors = expected.scalars().zip(got.scalars()).map(|(a, b)| (a.float() - b.float()).abs());
-        (errors.fold(0.0, f64::max) / scale, report)
+        (errors.fold(0.0, f64::max) / scale.max(f64::MIN_POSITIVE), report)
     }
 
     fn check(&self) {
@@ -155,7 +161,7 @@ fn epilogues_and_borders_of_the_next_one_follow() {
 fn errors_stay_small() {
     let case = Case { size: [12, 12], channels: [96, 32], ..PLAIN };
     let (two, four) = (case.error(&toom::F2).0, case.error(&toom::F4).0);
-    assert!(two < 1e-6 && four < 3e-6, "{two} {four}");
+    assert!(two < 1e-6 && four < 2e-6, "{two} {four}");
 }
 
 /// Strided, dilated, grouped ones, and those of other sizes, are none of its business.
@@ -191,16 +197,8 @@ fn it_is_used_where_it_pays() {
 }
 
 #[test]
-fn a_picture_of_any_size_stays() {
-    let mut graph = Graph::new("test");
-    let x = graph.add_input("x", DType::F32, vec![1.into(), 32.into(), Index::sym("h"), 64.into()]);
-    let weight = graph.add_constant("w", Numbers(1).tensor(&[32, 32, 3, 3], 1.0));
-    let y = graph.add("conv", OnnxNode::new("Conv"), &[Some(x), Some(weight)]).unwrap()[0];
-    graph.add_output("y", y);
-    let (mut program, mut report) = (graph.to_program().unwrap(), Report::default());
-    PIPELINE.iter().for_each(|(_, pass)| pass(&mut program, &mut report));
-    assert!(report.refused.iter().any(|(.., why)| why.contains("a symbol")), "{:?}", report.refused);
-    let mut kernels = 0;
-    Step::visit_kernels(&program.body, &mut |_| kernels += 1);
-    assert_eq!(kernels, 1);
+fn height_and_width_may_be_symbols() {
+    for (size, symbols) in [([5, 9], ["h", "w"]), ([8, 6], ["", "w"]), ([1, 4], ["h", ""]), ([0, 7], ["h", "w"])] {
+        Case { size, symbols, channels: [4, 4], residual: true, ..PLAIN }.check();
+    }
 }

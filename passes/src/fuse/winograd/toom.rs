@@ -20,8 +20,9 @@ pub struct Toom {
 
 /// 16 products for 4 places.
 pub const F2: Toom = Toom { outputs: 2, pairs: &[1.0] };
-/// 36 products for 16 places. Few roundings grow much at these points, and products with them are exact.
-pub const F4: Toom = Toom { outputs: 4, pairs: &[1.0, 2.0] };
+/// 36 products for 16 places. The points are fractions of few bits, so that powers of them are exact, and lie so that no
+/// power is large or small: errors are a third of those at 1 and 2.
+pub const F4: Toom = Toom { outputs: 4, pairs: &[0.75, 1.5] };
 
 impl Toom {
     /// Places of the input that are read at once: also the number of products.
