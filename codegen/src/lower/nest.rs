@@ -303,17 +303,11 @@ impl Lowering<'_> {
             true => value,
             false => self.define(typed(dtype, point.lanes()), Op::Convert(value.ty, value.operand)),
         };
-        if store.only.iter().all(|test| self.uniform_test(test, point)) {
-            let tests = self.tests_at(&store.only, &point.lane(0));
-            return self.only_if(tests, |this| this.store_all(store, &value, point));
+        if !store.only.iter().all(|test| self.uniform_test(test, point)) {
+            return Err(Error::internal("the lanes of a store do not share its condition"));
         }
-        for lane in 0..point.lanes() {
-            let (single, scalar) = (point.lane(lane), typed(dtype, 1));
-            let value = self.define(scalar, Op::Lane(value.operand.clone(), lane));
-            let tests = self.tests_at(&store.only, &single);
-            self.only_if(tests, |this| this.store_all(store, &value, &single))?;
-        }
-        Ok(())
+        let tests = self.tests_at(&store.only, &point.lane(0));
+        self.only_if(tests, |this| this.store_all(store, &value, point))
     }
 
     fn store_all(&mut self, store: &Store, value: &Value, point: &Point) -> Result<()> {
