@@ -96,13 +96,14 @@ fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Lanes) {
         return best;
     }
     for axis in outer {
-        let Some(vector) = along(axis.clone()) else { continue };
+        let alike = judge.kernel.stages.iter().all(|stage| judge.stores_alike(stage, axis));
+        let Some(vector) = along(axis.clone()).filter(|_| alike) else { continue };
         let cost = judge.kernel_cost(outer, &|_| Some(vector.clone()));
         if cost < best.0 {
             best = (cost, Lanes::Outer(axis.clone()));
         }
     }
-    let inner = |stage: &Stage| innermost(stage, outer).and_then(along);
+    let inner = |stage: &Stage| innermost(stage, outer).filter(|axis| judge.stores_alike(stage, axis)).and_then(along);
     if judge.kernel.stages.iter().any(|stage| inner(stage).is_some()) {
         let cost = judge.kernel_cost(outer, &inner);
         if cost < best.0 {

@@ -3,7 +3,7 @@
 use super::inner_axes;
 use crate::layout::Layout;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
-use mlc_ir::tile::{Math, Monoid};
+use mlc_ir::tile::{InRange, Math, Monoid};
 use mlc_ir::{DType, Facts, Index, Name};
 
 /// The extent a symbolic axis is taken to have.
@@ -159,12 +159,17 @@ impl Judge<'_> {
         self.lanes_fit(&self.kernel.stages)
     }
 
+    /// Whether a stage's lanes along an axis are all stored or none of them.
+    pub fn stores_alike(&self, stage: &Stage, axis: &Name) -> bool {
+        let apart = |index: &Index| index.mentions(axis) || index.looks_up();
+        let alike = |test: &InRange| ![&test.index, &test.low, &test.high].into_iter().any(apart);
+        stage.store.iter().flat_map(|store| &store.only).all(alike)
+    }
+
     /// Whether everything some stages compute fits lanes of 32 bits.
     pub fn lanes_fit(&self, stages: &[Stage]) -> bool {
         stages.iter().all(|stage| {
-            // A store that tests decide is done point by point.
-            let mut stores = stage.store.iter();
-            let stored = stores.all(|s| s.only.is_empty() && narrow_or_32(self.program.buffer(s.buffer).dtype));
+            let stored = stage.store.iter().all(|store| narrow_or_32(self.program.buffer(store.buffer).dtype));
             stored && lanes_fit(&stage.value, false) && !is_logical(stage)
         })
     }

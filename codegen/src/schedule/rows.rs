@@ -73,7 +73,8 @@ fn best(judge: &Judge, outer: &[Name], nest: Range<usize>, target: &Target) -> L
     let folded = first.reduce.iter().flat_map(|reduce| reduce.axes.split_last()).flat_map(|(_, others)| others);
     let others: Vec<&Name> = folded.collect();
     let fits = judge.lanes_fit(&computed(judge.kernel, nest.clone()));
-    let axes = inner_axes(first, outer).filter(|axis| fits && !others.contains(axis));
+    let alike = |axis: &Name| judge.kernel.stages[nest.clone()].iter().all(|stage| judge.stores_alike(stage, axis));
+    let axes = inner_axes(first, outer).filter(|axis| fits && !others.contains(axis) && alike(axis));
     let vectors = axes.filter_map(|axis| Some((axis.clone(), lanes(judge, axis, target)?)));
     vectors.map(|vector| cost(Some(vector))).fold(cost(None), |a, b| if b.cost < a.cost { b } else { a })
 }

@@ -147,9 +147,9 @@ impl Tiles {
         let products: Name = format!("{}.products", kernel.name).into();
         let points = (self.toom.inputs() * self.toom.inputs()) as i64;
         let mut buffer = |name: &Name, channels: &Index| {
-            let mut shape = vec![Index::from(points)];
-            shape.extend(self.batch.iter().map(|axis| axis.extent.clone()));
-            shape.extend(self.tiles().into_iter().map(|(_, extent)| extent).chain([channels.clone()]));
+            let batch = self.batch.iter().map(|axis| axis.extent.clone());
+            let tiles = self.tiles().into_iter().map(|(_, extent)| extent).collect();
+            let shape = self.order(Index::from(points), batch.collect(), tiles, channels.clone());
             work.add_buffer(Buffer { name: name.clone(), dtype: DType::F32, shape, constant: None })
         };
         let (v, m) = (buffer(&input, &self.inputs), buffer(&products, &self.outputs));
@@ -214,8 +214,17 @@ impl Tiles {
 
     /// A place in what the kernels hand on.
     fn place(&self, point: Index, tile: Vec<Index>, channel: &Name) -> Vec<Index> {
-        let batch = self.batch.iter().map(|axis| Index::var(axis.name.clone()));
-        [point].into_iter().chain(batch).chain(tile).chain([Index::var(channel.clone())]).collect()
+        let batch = self.batch.iter().map(|axis| Index::var(axis.name.clone())).collect();
+        self.order(point, batch, tile, Index::var(channel.clone()))
+    }
+
+    /// The dims of what the kernels hand on. All tiles of a point follow each other, as they are multiplied, unless their
+    /// number is unknown: the points of a tile are then beside each other, so that the distance between them is a number.
+    fn order(&self, point: Index, batch: Vec<Index>, tile: Vec<Index>, channel: Index) -> Vec<Index> {
+        match self.count[1].as_const() {
+            Some(_) => [vec![point], batch, tile, vec![channel]].concat(),
+            None => [batch, tile, vec![point, channel]].concat(),
+        }
     }
 
     fn input_kernel(&self, name: Name, v: u32) -> Kernel {
