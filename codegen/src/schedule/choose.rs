@@ -242,9 +242,12 @@ fn folded_block(judge: &Judge, each: u32) -> Option<Step> {
     let steps = unrolled(each);
     let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
     let axis = stage.reduce.as_ref()?.axes.last()?;
-    let enough = judge.points(axis) >= f64::from(steps * 2) && product(&stage.value).is_some();
+    let enough = judge.points(axis) >= f64::from((steps * 2).max(LONG)) && product(&stage.value).is_some();
     enough.then(|| Step::Block(axis.clone(), steps))
 }
+
+/// A shorter fold is not written out, for it is written once more for what is left.
+const LONG: u32 = 8;
 
 /// Steps of a fold that are written out where each has so many multiply-adds.
 pub(super) fn unrolled(each: u32) -> u32 {

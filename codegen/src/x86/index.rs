@@ -1,6 +1,7 @@
 //! Index expressions, in 64-bit general registers.
 
 use super::code::{Arg, Base, Effect, Item, Mem, V};
+use super::invariant::is_fixed;
 use super::select::{Binding, Selector, r64};
 use super::{Refused, Result, refuse};
 use iced_x86::Code;
@@ -26,7 +27,7 @@ impl Selector<'_> {
                     let value = self.symbols.get(name).copied();
                     return value.ok_or_else(|| Refused(format!("symbol `{name}` is not declared")));
                 }
-                _ => {}
+                _ => return self.product(atoms),
             }
         }
         let v = self.fresh(e)?;
@@ -88,20 +89,18 @@ impl Selector<'_> {
     }
 
     fn term(&mut self, atoms: &[Atom], factor: i64) -> Result<V> {
-        let mut product: Option<V> = None;
-        for atom in atoms {
-            let value = self.atom(atom)?;
-            product = Some(match product {
-                None => value,
-                Some(product) => {
-                    let v = self.copy(r64(product));
-                    self.code.inst(Code::Imul_r64_rm64, Effect::Modify, &[r64(v), r64(value)]);
-                    v
-                }
-            });
-        }
-        let product = product.ok_or_else(|| Refused("an empty term".into()))?;
+        // What does not change first: it is known from the beginning.
+        let (mut atoms, others): (Vec<Atom>, Vec<Atom>) = atoms.iter().cloned().partition(is_fixed);
+        atoms.extend(others);
+        let product = self.product(&atoms)?;
         self.times(product, factor)
+    }
+
+    /// The product of two registers in a new one.
+    pub fn times_register(&mut self, a: V, b: V) -> V {
+        let v = self.copy(r64(a));
+        self.code.inst(Code::Imul_r64_rm64, Effect::Modify, &[r64(v), r64(b)]);
+        v
     }
 
     fn times(&mut self, value: V, by: i64) -> Result<V> {
@@ -131,7 +130,8 @@ impl Selector<'_> {
         self.code.inst(code, Effect::Modify, &[r64(v), Arg::Imm8(by as u8)]);
     }
 
-    fn atom(&mut self, atom: &Atom) -> Result<V> {
+    /// The value of an atom, computed here.
+    pub fn atom(&mut self, atom: &Atom) -> Result<V> {
         match atom {
             Atom::Var(_) | Atom::Sym(_) => {
                 if let Atom::Var(name) = atom

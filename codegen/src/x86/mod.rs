@@ -20,6 +20,7 @@ mod code;
 mod convert;
 mod encode;
 mod index;
+mod invariant;
 mod lanes;
 mod masks;
 mod ops;

@@ -100,6 +100,7 @@ impl Selector<'_> {
             };
             self.bases.push(base);
         }
+        self.compute_invariants(&tile.body)?;
         self.make_masks(&tile.body)?;
         let task = self.copy(argument(1));
         let (again, done) = (self.code.label(), self.code.label());
