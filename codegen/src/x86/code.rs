@@ -49,6 +49,8 @@ pub enum Arg {
     Reg(V, Size),
     Mem(Mem),
     Imm8(u8),
+    /// Extended to the size of the other operand.
+    Signed8(i8),
     Imm32(i32),
     Imm64(u64),
 }

@@ -2,6 +2,7 @@
 
 use super::allocate::{Place, Places};
 use super::code::{Arg, Base, Effect, Inst, Item, Mem, Program, Size, V};
+use super::short;
 use super::{Refused, Result, table};
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, OpKind, Register,
@@ -140,6 +141,7 @@ impl<'a> Encoder<'a> {
             // Whoever uses it reads it.
             return Ok(());
         }
+        let inst = &short::shortest(&self.in_memory(inst));
         // Registers that lie on the stack pass through these two.
         let mut free = vec![2u8, 0];
         let mut through: HashMap<V, u8> = HashMap::new();
@@ -176,6 +178,36 @@ impl<'a> Encoder<'a> {
             self.push(Instruction::with2(Code::Mov_rm64_r64, self.slot(slot), general(*scratch, Size::R64)));
         }
         Ok(())
+    }
+
+    /// The instruction with an operand on the stack named there, if it may be in memory.
+    fn in_memory(&self, inst: &Inst) -> Inst {
+        let mut inst = inst.clone();
+        let slot = |arg: &Arg| match arg {
+            Arg::Reg(v, _) => match self.places.of[v.0 as usize] {
+                Place::Slot(slot) => Some((*v, slot)),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let [to, Arg::Reg(..)] = &inst.args[..]
+            && inst.code == Code::Mov_r64_rm64
+            && slot(to).is_some()
+            && slot(&inst.args[1]).is_none()
+        {
+            inst.code = Code::Mov_rm64_r64;
+        }
+        let Some(place) = short::memory_operand(inst.code).filter(|place| *place < inst.args.len()) else {
+            return inst;
+        };
+        let Some((v, number)) = slot(&inst.args[place]) else { return inst };
+        let elsewhere = inst.args.iter().enumerate().any(|(n, arg)| n != place && reads(arg, v));
+        let memory = inst.args.iter().any(|arg| matches!(arg, Arg::Mem(_)));
+        if !elsewhere && !memory {
+            let offset = ARGUMENTS as i32 + self.code.stack as i32 + 8 * number as i32;
+            inst.args[place] = Arg::Mem(Mem { base: Base::Stack, offset, broadcast: false });
+        }
+        inst
     }
 
     /// The register of an operand, or of its address.
@@ -220,6 +252,10 @@ impl<'a> Encoder<'a> {
             Arg::Imm8(value) => {
                 out.set_op_kind(n, OpKind::Immediate8);
                 out.set_immediate8(*value);
+            }
+            Arg::Signed8(value) => {
+                out.set_op_kind(n, OpKind::Immediate8to64);
+                out.set_immediate8to64(i64::from(*value));
             }
             Arg::Imm32(value) => {
                 out.set_op_kind(n, OpKind::Immediate32to64);

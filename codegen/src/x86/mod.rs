@@ -27,6 +27,7 @@ mod ops;
 pub mod samples;
 mod scalar;
 mod select;
+mod short;
 mod spill;
 mod table;
 mod tails;
