@@ -8,9 +8,10 @@ use crate::clif;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
 use crate::driver::{Entries, Functions, define_entries, describe, input_symbols};
-use crate::kernels::{Scheduled, machine, own_isa, schedule_program};
+use crate::kernels::{Scheduled, Schedules, machine, own_isa, schedule_program};
 use crate::linear::linearize;
 use crate::lower::Lowered;
+use crate::tuning::{Ignored, Tuning};
 use crate::work::Work;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -34,6 +35,8 @@ pub struct Options {
     pub features: Vec<String>,
     /// Where the weights go; by their size if not said.
     pub placement: Option<Placement>,
+    /// Measured schedules; a build without any is the same on every machine.
+    pub tuning: Tuning,
 }
 
 /// A compiled program.
@@ -50,6 +53,17 @@ pub struct Compiled {
     pub settings: Vec<&'static str>,
     /// What they compile for.
     pub triple: Triple,
+    /// What became of the measured schedules.
+    pub tuned: Tuned,
+}
+
+/// What became of the records of a build.
+#[derive(Clone, Debug, Default)]
+pub struct Tuned {
+    /// The number of those that made a kernel.
+    pub used: usize,
+    /// Those that were left out.
+    pub ignored: Vec<Ignored>,
 }
 
 /// Code in memory: addresses of functions, valid as long as the module lives.
@@ -66,6 +80,8 @@ pub struct JitCode {
     pub weights: Packed,
     /// What each kernel does.
     pub work: Vec<Work>,
+    /// What became of the measured schedules.
+    pub tuned: Tuned,
     /// Holds the code.
     pub module: JITModule,
 }
@@ -77,10 +93,13 @@ struct Prepared {
     packed: Packed,
     kernels: Vec<Scheduled>,
     description: Description,
+    tuned: Tuned,
 }
 
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
-    let (kernels, layouts) = schedule_program(&mut program, &machine(&options.triple, &options.features))?;
+    let machine = machine(&options.triple, &options.features);
+    let Schedules { kernels, layouts, used: records, ignored } =
+        schedule_program(&mut program, &machine, &options.tuning)?;
     let arena = memory::plan(&program, &layouts, kernels.iter().map(|kernel| &kernel.lowered.tile));
     check_bounds(&program, &arena)?;
     let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.lowered.buffers.clone()).collect();
@@ -100,7 +119,8 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
         let mask = mlc_abi::feature::mask(arch, feature);
         description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
     }
-    Ok(Prepared { program, arena, packed, kernels, description })
+    let tuned = Tuned { used: records, ignored };
+    Ok(Prepared { program, arena, packed, kernels, description, tuned })
 }
 
 /// Fails if a size depends on data and has no bound: memory is planned before a run.
@@ -146,6 +166,7 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
         kernels: prepared.kernels,
         settings: settings(options),
         triple: options.triple.clone(),
+        tuned: prepared.tuned,
     })
 }
 
@@ -168,6 +189,7 @@ pub fn compile_jit(program: Program, options: &Options) -> Result<JitCode> {
         descriptor: descriptor::build(&prepared.description, arch),
         weights: prepared.packed,
         work: prepared.description.work,
+        tuned: prepared.tuned,
         module,
     })
 }

@@ -5,17 +5,18 @@
 //! Invariant: equal kernels on buffers that are alike, the layers of a model, become the same tile and the same code; they
 //! are made once.
 
-use crate::layout::{Layout, assign};
+use crate::layout::{Layout, assign, assign_by};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
 use crate::schedule::{self, Plan, choose};
+use crate::signature::{key, signature};
+use crate::tuning::{Desk, Ignored, Tuning};
 use crate::work::{self, Work};
 use crate::x86::{self, Isa};
-use mlc_ir::Result;
 use mlc_ir::program::{Kernel, Program, Step};
 use mlc_ir::target::Target;
+use mlc_ir::{Error, Result, tile};
 use std::collections::HashMap;
-use std::fmt::Write;
 use target_lexicon::{Architecture, CallingConvention, Triple};
 
 /// A kernel's tile, and its machine code if an emitter of the target's own took it.
@@ -60,25 +61,100 @@ pub fn lower_program(program: &mut Program, target: &Target) -> Result<(Vec<Lowe
     Ok((kernels.collect::<Result<Vec<_>>>()?, layouts))
 }
 
-/// The tiles of a program, with machine code where the target has an emitter that takes them.
+/// What a program became.
+pub struct Schedules {
+    /// In the order of the program's steps.
+    pub kernels: Vec<Scheduled>,
+    /// By buffer.
+    pub layouts: Vec<Layout>,
+    /// The number of records that made a kernel.
+    pub used: usize,
+    /// Records that were left out.
+    pub ignored: Vec<Ignored>,
+}
+
+/// The tiles of a program, with machine code where the target has an emitter that takes them; by measured schedules, where
+/// there are any.
 ///
 /// # Errors
 /// If a kernel cannot be lowered; names it.
-pub fn schedule_program(program: &mut Program, target: &Target) -> Result<(Vec<Scheduled>, Vec<Layout>)> {
-    let layouts = assign(program, target);
+pub fn schedule_program(program: &mut Program, target: &Target, tuning: &Tuning) -> Result<Schedules> {
+    let (mut left, mut ignored) = (tuning.clone(), Vec::new());
+    // A record that fails late has decided layouts: all is done again without it, and at last without any.
+    for attempt in 0..3 {
+        let mut copy = program.clone();
+        let (mut schedules, again) = schedule_by(&mut copy, target, &left)?;
+        schedules.ignored.iter().for_each(|it| left.remove(it.key));
+        ignored.append(&mut schedules.ignored);
+        if !again {
+            *program = copy;
+            return Ok(Schedules { ignored, ..schedules });
+        }
+        if attempt == 1 {
+            left = Tuning::NONE;
+        }
+    }
+    Err(Error::internal("a schedule that no record made was ignored"))
+}
+
+/// The same once; and whether a record failed after it had decided a layout.
+fn schedule_by(program: &mut Program, target: &Target, tuning: &Tuning) -> Result<(Schedules, bool)> {
+    let mut desk = Desk::new(tuning, target);
+    let layouts = assign_by(program, &mut |kernel, program, layouts| match desk.steps(kernel, program, layouts) {
+        Some((_, steps)) => steps.to_vec(),
+        None => choose(kernel, program, layouts, target),
+    });
+    let early = desk.ignored.len();
     let mut known: HashMap<String, (usize, Vec<u32>)> = HashMap::new();
     let mut scheduled: Vec<Scheduled> = Vec::new();
     for (number, kernel) in kernels(program).into_iter().enumerate() {
-        let (key, buffers) = signature(kernel, program, &layouts);
-        if let Some((like, places)) = known.get(&key) {
+        let (text, buffers) = signature(kernel, program, &layouts);
+        if let Some((like, places)) = known.get(&text) {
             scheduled.push(renamed(&scheduled[*like], places, kernel, &buffers, program));
             continue;
         }
-        let (steps, lowered, code) = schedule_kernel(kernel, program, &layouts, target)?;
+        let (steps, lowered, code) = match measured_kernel(kernel, program, &layouts, target, &mut desk) {
+            Some(made) => made,
+            None => schedule_kernel(kernel, program, &layouts, target)?,
+        };
         scheduled.push(Scheduled { lowered, code, like: number, work: work::of(kernel, program, &steps) });
-        known.insert(key, (number, buffers));
+        known.insert(text, (number, buffers));
     }
-    Ok((scheduled, layouts))
+    let again = desk.ignored.len() > early;
+    Ok((Schedules { kernels: scheduled, layouts, used: desk.used.len(), ignored: desk.ignored }, again))
+}
+
+/// Schedules of each kernel that are worth measuring, at most so many, by the key that a record of it has. The first is
+/// the one it has without a record. Serial kernels have no other.
+pub fn candidates(program: &Program, target: &Target, most: usize) -> Vec<Candidates> {
+    let mut all: Vec<Candidates> = Vec::new();
+    let mut copy = program.clone();
+    assign_by(&mut copy, &mut |kernel, program, layouts| {
+        let key = key(kernel, program, layouts);
+        let known = all.iter_mut().find(|it| it.key == key);
+        let list = match known {
+            Some(known) => {
+                known.kernels.push(kernel.name.to_string());
+                return known.list[0].clone();
+            }
+            None => schedule::candidates(kernel, program, layouts, target, most),
+        };
+        let chosen = list[0].clone();
+        all.push(Candidates { key, kernels: vec![kernel.name.to_string()], list });
+        chosen
+    });
+    all
+}
+
+/// Schedules of the kernels that share a key.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// What their record is found by.
+    pub key: u64,
+    /// Their names.
+    pub kernels: Vec<String>,
+    /// The likely best first, after the chosen one.
+    pub list: Vec<Steps>,
 }
 
 fn kernels(program: &Program) -> Vec<&Kernel> {
@@ -87,7 +163,8 @@ fn kernels(program: &Program) -> Vec<&Kernel> {
     kernels
 }
 
-type Steps = Vec<schedule::Step>;
+/// A schedule.
+pub type Steps = Vec<schedule::Step>;
 
 fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Result<(Steps, Lowered)> {
     let steps = choose(kernel, program, layouts, target);
@@ -105,6 +182,53 @@ fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: 
 
 type Code = std::result::Result<Vec<u8>, String>;
 
+/// A kernel by the steps of its record, if it has one that stands every check.
+fn measured_kernel(
+    kernel: &Kernel,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+    desk: &mut Desk,
+) -> Option<(Steps, Lowered, Code)> {
+    let (key, steps) = desk.steps(kernel, program, layouts)?;
+    match proved(kernel, program, layouts, target, steps) {
+        Ok((lowered, code)) => {
+            desk.used.insert(key);
+            Some((steps.to_vec(), lowered, code))
+        }
+        Err(why) => {
+            desk.ignore(key, kernel, why);
+            None
+        }
+    }
+}
+
+/// The tile of a schedule that anybody may have written, verified, and its code.
+fn proved(
+    kernel: &Kernel,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+    steps: &[schedule::Step],
+) -> std::result::Result<(Lowered, Code), String> {
+    let plan = schedule::check(steps, kernel, program, layouts, target)?;
+    let lowered = lower(kernel, program, layouts, &plan).map_err(|e| e.message)?;
+    tile::verify(&lowered.tile, &program.facts).map_err(|e| e.to_string())?;
+    let linear = linearize(&lowered.tile, &program.facts).map_err(|e| e.message)?;
+    tile::verify(&linear, &program.facts).map_err(|e| e.to_string())?;
+    let code = match own_emitter(target) {
+        Some(isa) => Ok(x86::emit(&linear, isa).map_err(|refused| refused.to_string())?),
+        None => Err(NO_EMITTER.into()),
+    };
+    Ok((lowered, code))
+}
+
+const NO_EMITTER: &str = "this processor has no emitter of its own";
+
+fn own_emitter(target: &Target) -> Option<Isa> {
+    Isa::ALL.into_iter().find(|isa| isa.target() == *target)
+}
+
 fn schedule_kernel(
     kernel: &Kernel,
     program: &Program,
@@ -112,9 +236,9 @@ fn schedule_kernel(
     target: &Target,
 ) -> Result<(Steps, Lowered, Code)> {
     let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
-    let Some(isa) = Isa::ALL.into_iter().find(|isa| isa.target() == *target) else {
+    let Some(isa) = own_emitter(target) else {
         let (steps, lowered) = lowered_for(target)?;
-        return Ok((steps, lowered, Err("this processor has no emitter of its own".into())));
+        return Ok((steps, lowered, Err(NO_EMITTER.into())));
     };
     let mut refused = String::new();
     // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
@@ -128,33 +252,6 @@ fn schedule_kernel(
     }
     let (steps, lowered) = lowered_for(&CRANELIFT)?;
     Ok((steps, lowered, Err(refused)))
-}
-
-/// What decides a kernel's tile: its text with its buffers numbered as they come, and how these lie; and the buffers.
-fn signature(kernel: &Kernel, program: &Program, layouts: &[Layout]) -> (String, Vec<u32>) {
-    let text = Kernel { name: "".into(), ..kernel.clone() }.to_string();
-    let (mut key, mut buffers): (String, Vec<u32>) = (String::new(), Vec::new());
-    let mut parts = text.split('@');
-    key.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, rest) = part.split_at(digits);
-        let Ok(buffer) = number.parse::<u32>() else {
-            let _ = write!(key, "@{part}");
-            continue;
-        };
-        let place = buffers.iter().position(|&b| b == buffer).unwrap_or_else(|| {
-            buffers.push(buffer);
-            buffers.len() - 1
-        });
-        let _ = write!(key, "@{place}{rest}");
-    }
-    for &buffer in &buffers {
-        let definition = program.buffer(buffer);
-        let (dtype, shape, constant) = (definition.dtype, &definition.shape, definition.constant.is_some());
-        let _ = write!(key, "\n{dtype} {shape:?} {constant} {:?}", layouts[buffer as usize]);
-    }
-    (key, buffers)
 }
 
 /// What was made of a kernel with other buffers at the same places.

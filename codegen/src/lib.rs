@@ -6,6 +6,8 @@
 //! | [`schedule`] | how a kernel's loops run: steps, checked, chosen by cost |
 //! | [`kernels`] | all of these for a program, and who emits each kernel |
 //! | [`work`] | what a kernel computes and touches, for profiles |
+//! | [`signature`] | when two kernels are the same |
+//! | [`tuning`] | measured schedules, in files and on their way to a build |
 //! | [`lower`] | a scheduled kernel as an indexed tile |
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
 //! | [`x86`] | a linear tile as machine code for AVX-512 and AVX2 |
@@ -22,5 +24,7 @@ pub mod linear;
 pub mod lower;
 pub mod math;
 pub mod schedule;
+pub mod signature;
+pub mod tuning;
 pub mod work;
 pub mod x86;

@@ -6,6 +6,7 @@ use crate::interface::Interface;
 use crate::targets::Target;
 use mlc_codegen::artifact::Weights;
 use mlc_codegen::compile::{JitCode, Options, compile_jit};
+use mlc_codegen::tuning::Tuning;
 use mlc_codegen::work::Work;
 use mlc_ir::program::{Program, interp};
 use mlc_ir::{DType, Error, Tensor};
@@ -177,7 +178,7 @@ pub fn compile(program: Program, threads: impl Into<Threads>) -> Result<(Session
 
 fn compile_for(program: Program, target: Target, threads: impl Into<Threads>) -> Result<(Session, Vec<Work>)> {
     let Target { triple, features } = target;
-    let options = Options { name: "model".into(), triple, features, placement: None };
+    let options = Options { name: "model".into(), triple, features, placement: None, tuning: Tuning::NONE };
     let mut code = compile_jit(program, &options)?;
     let work = std::mem::take(&mut code.work);
     Ok((load(code)?.session(threads)?, work))

@@ -7,6 +7,7 @@
 mod assign;
 
 pub use assign::assign;
+pub(crate) use assign::assign_by;
 
 use mlc_ir::{Facts, Index};
 

@@ -25,9 +25,14 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
         steps.extend(kept);
         (cost, steps)
     };
-    if let Ok(plan) = Plan::new(kernel, &steps) {
+    with_tasks(steps, &judge, cost)
+}
+
+/// Deals a kernel of a cost out to tasks.
+pub(super) fn with_tasks(mut steps: Vec<Step>, judge: &Judge, cost: f64) -> Vec<Step> {
+    if let Ok(plan) = Plan::new(judge.kernel, &steps) {
         let width = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
-        steps.extend(parallel(&judge, &plan.outer, &width, cost));
+        steps.extend(parallel(judge, &plan.outer, &width, cost));
     }
     steps
 }
@@ -77,19 +82,19 @@ pub(super) fn vectors(judge: &Judge, axis: &Name, lanes: u16, target: &Target) -
 }
 
 /// Where the lanes run.
-enum Lanes {
+pub(super) enum Lanes {
     None,
     Outer(Name),
     /// Along the innermost axis of every stage's own nest.
     Inner,
 }
 
-fn innermost(stage: &Stage, outer: &[Name]) -> Option<Name> {
+pub(super) fn innermost(stage: &Stage, outer: &[Name]) -> Option<Name> {
     inner_axes(stage, outer).last().cloned()
 }
 
 /// Where the lanes run best, and the cost of the kernel then.
-fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Lanes) {
+pub(super) fn best_vector(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Lanes) {
     let along = |axis: Name| lanes(judge, &axis, target).map(|lanes| (axis, lanes));
     let mut best = (judge.kernel_cost(outer, &|_| None), Lanes::None);
     if !judge.has_lanes() {
@@ -175,7 +180,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
     steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
     steps.extend(folded_block(judge, height * columns));
     if height * columns >= LOOPED {
-        steps.extend(epilogue_steps(judge, outer));
+        steps.extend(epilogue_steps(judge));
     }
     steps
 }
@@ -188,12 +193,9 @@ const DEAR: usize = 5;
 
 /// A long epilogue is a loop over the points of a block, which wait for it in scratch memory: it would be written out for
 /// each of them, many times as long as the fold.
-fn epilogue_steps(judge: &Judge, outer: &[Name]) -> Vec<Step> {
-    let kernel = judge.kernel;
-    let [Stage { reduce: Some(_), store: None, .. }, maps @ ..] = kernel.stages.as_slice() else { return vec![] };
-    let plain = kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
-    let rest = maps.iter().all(|stage| stage.reduce.is_none());
-    let looped = plain && rest && (maps.iter().any(|stage| nests::is_dear(&stage.value)) || operations(maps) >= DEAR);
+pub(super) fn epilogue_steps(judge: &Judge) -> Vec<Step> {
+    let maps = nests::epilogue(judge.kernel);
+    let looped = maps.iter().any(|stage| nests::is_dear(&stage.value)) || operations(maps) >= DEAR;
     if looped { vec![Step::Keep(0), Step::Single(1)] } else { vec![] }
 }
 
@@ -224,11 +226,11 @@ pub(super) fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &
 }
 
 /// Cycles of a multiply-add, the slower processors' counted.
-const LATENCY: u32 = 5;
+pub(super) const LATENCY: u32 = 5;
 
 /// Rows of accumulators that registers have room for, beside the columns and one factor; or, where a multiply-add
 /// overwrites a factor, one more register a row.
-fn most_rows(target: &Target, columns: u32) -> u32 {
+pub(super) fn most_rows(target: &Target, columns: u32) -> u32 {
     if target.adds_in_place {
         (target.vector_regs - columns - 1) / columns
     } else {
@@ -265,7 +267,7 @@ fn columns(target: &Target) -> &'static [u32] {
 }
 
 /// Rows of a register block: as many as fit, or fewer if they leave no rest, or else blocks of about one size.
-fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
+pub(super) fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
     // Lengths tend to be even; and what is left of a power of two is proved to stay in bounds.
     let Some(extent) = judge.kernel.extent(rows).and_then(Index::as_const) else { return 1 << most.max(1).ilog2() };
     let extent = extent.max(1) as u32;
@@ -276,21 +278,34 @@ fn block_rows(judge: &Judge, rows: &Name, most: u32) -> u32 {
 /// An outer axis along which one operand of a fold is used again: the one that lies closest to the lanes in what is
 /// written, because symbolic outer axes (a batch) are often 1; a short one gives way to a longer one.
 fn row_axis(judge: &Judge, outer: &[Name], vector: &Name) -> Option<Name> {
-    let stage = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some())?;
+    long_first(judge, &row_axes(judge, outer, vector))
+}
+
+/// All such axes, the closest first.
+pub(super) fn row_axes(judge: &Judge, outer: &[Name], vector: &Name) -> Vec<Name> {
+    let Some(stage) = judge.kernel.stages.iter().find(|stage| stage.reduce.is_some()) else { return vec![] };
     let loads = loads(&stage.value);
     let reused = |axis: &Name| {
         let uses = |index: &Vec<Index>| index.iter().any(|i| i.mentions(axis));
         loads.iter().any(|l| !uses(&l.1)) && loads.iter().any(|l| uses(&l.1))
     };
-    pick_rows(judge, outer, &|axis| axis != vector && reused(axis))
+    rows_where(judge, outer, &|axis| axis != vector && reused(axis))
 }
 
 /// The best of the outer axes that may be rows.
 pub(super) fn pick_rows(judge: &Judge, outer: &[Name], may: &dyn Fn(&Name) -> bool) -> Option<Name> {
-    let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
-    let candidates: Vec<Name> = order.into_iter().rev().filter(|a| judge.points(a) > 1.0 && may(a)).collect();
+    long_first(judge, &rows_where(judge, outer, may))
+}
+
+fn long_first(judge: &Judge, candidates: &[Name]) -> Option<Name> {
     let long = candidates.iter().find(|axis| judge.points(axis) >= SHORT);
     long.or(candidates.first()).cloned()
+}
+
+/// The outer axes that may be rows, the one closest to the lanes in what is written first.
+fn rows_where(judge: &Judge, outer: &[Name], may: &dyn Fn(&Name) -> bool) -> Vec<Name> {
+    let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return vec![] };
+    order.into_iter().rev().filter(|axis| judge.points(axis) > 1.0 && may(axis)).collect()
 }
 
 /// An axis with fewer points does not fill a block of rows.
@@ -321,7 +336,7 @@ pub(crate) fn loads(expr: &Expr) -> Vec<(u32, Vec<Index>)> {
     loads
 }
 
-fn inner_steps(judge: &Judge, outer: &[Name], target: &Target) -> Vec<Step> {
+pub(super) fn inner_steps(judge: &Judge, outer: &[Name], target: &Target) -> Vec<Step> {
     let mut steps = order_steps(judge, outer, None);
     let mut seen: Vec<Name> = Vec::new();
     for stage in &judge.kernel.stages {

@@ -1,6 +1,6 @@
 //! What a kernel costs if its lanes run along an axis: a rough count, good enough to compare candidates.
 
-use super::inner_axes;
+use super::{Plan, inner_axes};
 use crate::layout::Layout;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
 use mlc_ir::tile::{InRange, Math, Monoid};
@@ -78,7 +78,44 @@ impl Judge<'_> {
         cost + if across { points / folded * 4.0 } else { 0.0 }
     }
 
-    fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64, load: f64) -> f64 {
+    /// About how many operations lowering writes out for a plan: those of every point of every block, and of what is left
+    /// of each axis.
+    pub fn written(&self, plan: &Plan) -> f64 {
+        let stages = self.kernel.stages.iter().enumerate();
+        stages.map(|(number, stage)| self.stage_written(plan, plan.nest_of(number).start, stage)).sum()
+    }
+
+    fn stage_written(&self, plan: &Plan, nest: usize, stage: &Stage) -> f64 {
+        let axis_points = |axis: &Name| {
+            let looped = plan.is_single(nest) && plan.outer.contains(axis);
+            let block = if looped { 1.0 } else { f64::from(plan.block(nest, axis)) };
+            let extent = self.kernel.extent(axis).and_then(Index::as_const);
+            let all = extent.map_or(f64::INFINITY, |n| n.max(1) as f64);
+            (2.0 * block + f64::from(plan.lanes(nest, axis)).log2()).min(all)
+        };
+        let axes: Vec<&Name> = plan.outer.iter().chain(inner_axes(stage, &plan.outer)).collect();
+        let wide = axes.iter().find(|axis| plan.lanes(nest, axis) > 1);
+        let (axis, lanes) = (wide.map(|axis| &***axis), wide.map_or(1, |axis| plan.lanes(nest, axis)));
+        let mut cost = self.expr_cost(&stage.value, axis, f64::from(lanes), 1.0);
+        if let Some(store) = &stage.store {
+            cost += self.access_cost(store.buffer, &store.index, axis, f64::from(lanes), 1.0);
+        }
+        cost * axes.into_iter().map(axis_points).product::<f64>()
+    }
+
+    /// About how many values a plan keeps in scratch memory.
+    pub fn kept(&self, plan: &Plan) -> f64 {
+        let values = |stage: &usize| {
+            let nest = plan.nest_of(*stage).start;
+            let width = |axis: &Name| f64::from(plan.block(nest, axis)) * f64::from(plan.lanes(nest, axis));
+            let own = self.kernel.stages[*stage].axes.iter().filter(|axis| !plan.outer.contains(axis));
+            plan.outer.iter().map(width).chain(own.map(|axis| self.points(axis))).product::<f64>()
+        };
+        plan.kept.iter().map(values).sum()
+    }
+
+    /// Cost of an expression at a point of so many lanes.
+    pub fn expr_cost(&self, expr: &Expr, axis: Option<&str>, lanes: f64, load: f64) -> f64 {
         let own = match expr.kind() {
             ExprKind::Const(_) => 0.0,
             ExprKind::Stage(stage) => load * self.stage_read(&self.kernel.stages[*stage], axis),
@@ -109,7 +146,7 @@ impl Judge<'_> {
     }
 
     /// Cost of reaching the lanes: one load, a broadcast (which a block shares), or one by one.
-    fn access_cost(&self, buffer: u32, index: &[Index], axis: Option<&str>, lanes: f64, load: f64) -> f64 {
+    pub fn access_cost(&self, buffer: u32, index: &[Index], axis: Option<&str>, lanes: f64, load: f64) -> f64 {
         match axis {
             None => 1.0,
             Some(axis) if index.iter().all(|i| !i.mentions(axis)) => 0.7 * load,

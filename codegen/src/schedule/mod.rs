@@ -4,68 +4,26 @@
 //! lowering.
 //! Invariant: no step changes what is computed; the order of every fold follows from the steps and the shapes alone.
 
+mod candidates;
+mod check;
 mod choose;
 mod cost;
+mod estimate;
 mod nests;
 mod rows;
+mod step;
 mod tasks;
 
+pub use candidates::candidates;
+pub use check::check;
 pub use choose::choose;
 pub(crate) use choose::loads;
 pub use nests::Run;
+pub use step::Step;
 
 use mlc_ir::program::{Kernel, Stage, StoreMode};
 use mlc_ir::{Error, Name, Result};
 use std::ops::Range;
-
-/// One decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The order of the kernel's outer axes, outermost first.
-    Order(Vec<Name>),
-    /// Lanes run along an axis: an outer one, or an inner one of a stage.
-    Vector(Name, u16),
-    /// So many points (on a vector axis: vectors) of an axis are computed at once, in registers.
-    Block(Name, u32),
-    /// What is left of a row of vectors along an axis is one more vector, of which only the first lanes count.
-    Mask(Name),
-    /// A task computes so many blocks of an outer axis (and all of those that no such step names).
-    Parallel(Name, u32),
-    /// A vector or block of an inner axis, in the nest that begins with a stage and in no other.
-    Within(usize, Box<Step>),
-    /// The nest that begins with a stage computes the points of a block one by one, in a loop. A map behind a fold on the
-    /// same axes so begins a nest of its own.
-    Single(usize),
-    /// A stage's values are written to scratch memory, where later nests read them.
-    Keep(usize),
-}
-
-impl Step {
-    /// Whether it lets vectors go beyond an axis.
-    pub(crate) fn masks(&self) -> bool {
-        match self {
-            Step::Mask(_) => true,
-            Step::Within(_, step) => step.masks(),
-            _ => false,
-        }
-    }
-}
-
-/// As profiles show it: `order(o1, o0)`, `vector(o1, 16)`, `%2 vector(c0, 16)`.
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Step::Order(axes) => write!(f, "order({})", axes.join(", ")),
-            Step::Vector(axis, n) => write!(f, "vector({axis}, {n})"),
-            Step::Block(axis, n) => write!(f, "block({axis}, {n})"),
-            Step::Mask(axis) => write!(f, "mask({axis})"),
-            Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
-            Step::Within(stage, step) => write!(f, "%{stage} {step}"),
-            Step::Single(stage) => write!(f, "single(%{stage})"),
-            Step::Keep(stage) => write!(f, "keep(%{stage})"),
-        }
-    }
-}
 
 /// Steps that fit a kernel.
 #[derive(Clone, Debug)]
@@ -219,16 +177,21 @@ impl Plan {
         self.nests.iter().find(|nest| nest.contains(&stage)).cloned().unwrap_or(stage..stage + 1)
     }
 
+    /// Whether the points of a block come one by one in the nest that begins with a stage.
+    pub fn is_single(&self, nest: usize) -> bool {
+        self.single.contains(&nest)
+    }
+
     /// The nest that computes and keeps a stage while it reads it, if not its own.
     pub fn filled_by(&self, kernel: &Kernel, stage: usize) -> Option<usize> {
         let nest = nests::filled_by(kernel, &self.nests, stage)?;
-        let together = self.single.contains(&nest) == self.single.contains(&stage);
+        let together = self.is_single(nest) == self.is_single(stage);
         (together && self.kept.contains(&stage)).then_some(nest)
     }
 
     /// The nests, in order.
     pub fn runs(&self) -> Vec<Run> {
-        nests::runs(self.nests.clone(), &|nest| self.single.contains(&nest))
+        nests::runs(self.nests.clone(), &|nest| self.is_single(nest))
     }
 }
 

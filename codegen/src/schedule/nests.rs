@@ -72,6 +72,19 @@ pub fn kept(kernel: &Kernel, single: &dyn Fn(usize) -> bool) -> Vec<usize> {
     (0..kernel.stages.len()).filter(keep).collect()
 }
 
+/// The maps behind a fold where a kernel is no more than these, in one nest along its outer axes; else none.
+pub fn epilogue(kernel: &Kernel) -> &[Stage] {
+    let outer = kernel.outer_axes();
+    match kernel.stages.as_slice() {
+        [Stage { reduce: Some(_), store: None, axes, .. }, maps @ ..]
+            if axes.len() == outer.len() && nests(kernel).len() == 1 =>
+        {
+            maps
+        }
+        _ => &[],
+    }
+}
+
 /// The nest that computes a kept map where it reads it first, if that is the one behind the map's own: a fold over all its
 /// points. The map then needs no loops of its own.
 pub fn filled_by(kernel: &Kernel, nests: &[Range<usize>], number: usize) -> Option<usize> {

@@ -169,7 +169,13 @@ fn options_of(args: &Args, name: &str, target: &Target) -> Options {
         WeightsPlace::Sidecar => Some(Placement::Sidecar),
         WeightsPlace::Auto => None,
     };
-    Options { name: name.into(), triple: target.triple.clone(), features: target.features.clone(), placement }
+    Options {
+        name: name.into(),
+        triple: target.triple.clone(),
+        features: target.features.clone(),
+        placement,
+        tuning: mlc_codegen::tuning::Tuning::NONE,
+    }
 }
 
 /// The texts made from the compiled kernels.

@@ -11,6 +11,7 @@ use mlc_codegen::compile::{Options, compile};
 use mlc_codegen::layout::assign;
 use mlc_codegen::lower::lower;
 use mlc_codegen::schedule::{Plan, choose};
+use mlc_codegen::tuning::Tuning;
 use mlc_frontend::Gap;
 use mlc_ir::program::{Program, Step};
 use mlc_ir::{Error, ErrorKind};
@@ -74,7 +75,7 @@ fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result
         return Ok(gaps);
     }
     let Target { triple, features } = target;
-    let options = Options { name: c_name(path), triple, features, placement: None };
+    let options = Options { name: c_name(path), triple, features, placement: None, tuning: Tuning::NONE };
     Ok(compile(program, &options).err().map(gap).into_iter().collect())
 }
 

@@ -1,0 +1,144 @@
+//! Checks steps that come from a file.
+//!
+//! What [`choose`](super::choose) chooses has more properties than [`Plan::new`] asks for, and lowering relies on them.
+//! Steps that anybody may have written are held to all of them here.
+//!
+//! In: a kernel and steps.  Out: a [`Plan`], or why there is none.
+//! Invariants: a stage has lanes along one axis, the innermost of its fold if it folds it, and no more of them than the
+//! target has; what lowering writes out is bounded, and with it the code and the time to make it.
+
+use super::cost::Judge;
+use super::{NARROWEST, Plan, Step, inner_axes};
+use crate::layout::Layout;
+use mlc_ir::Name;
+use mlc_ir::program::{Kernel, Program, Stage};
+use mlc_ir::target::Target;
+
+/// Points of an axis, or vectors, in one block.
+const MOST_BLOCK: u32 = 64;
+
+/// So many times the code of the chosen schedule is always granted, and so many operations to every kernel.
+const MOST_GROWTH: f64 = 4.0;
+const MOST_WRITTEN: f64 = 4000.0;
+
+/// Puts steps together if they are legal for a kernel.
+///
+/// # Errors
+/// Says which rule they break.
+pub fn check(
+    steps: &[Step],
+    kernel: &Kernel,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+) -> Result<Plan, String> {
+    each_once(steps)?;
+    let plan = Plan::new(kernel, steps).map_err(|error| error.message)?;
+    let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
+    for step in steps {
+        match step {
+            Step::Vector(_, lanes) => lanes_exist(*lanes, &judge, target)?,
+            Step::Mask(_) if !target.masks => return Err("there are no masks here".into()),
+            Step::Block(axis, _) if kernel.extent(axis).is_none() => return Err(format!("there is no axis `{axis}`")),
+            Step::Block(_, n) if *n > MOST_BLOCK => return Err(format!("a block has at most {MOST_BLOCK} points")),
+            Step::Order(_) | Step::Block(..) | Step::Mask(_) | Step::Parallel(..) => {}
+        }
+    }
+    kernel.stages.iter().try_for_each(|stage| one_vector(stage, &plan))?;
+    let usual = Plan::new(kernel, &super::choose(kernel, program, layouts, target)).map_err(|error| error.message)?;
+    let most = (MOST_GROWTH * judge.written(&usual)).max(MOST_WRITTEN);
+    if judge.written(&plan) > most {
+        return Err("it writes out too much code".into());
+    }
+    Ok(plan)
+}
+
+fn each_once(steps: &[Step]) -> Result<(), String> {
+    let subject = |step: &Step| match step {
+        Step::Order(_) => ("order", None),
+        Step::Vector(axis, _) => ("vector", Some(axis.clone())),
+        Step::Block(axis, _) => ("block", Some(axis.clone())),
+        Step::Mask(axis) => ("mask", Some(axis.clone())),
+        Step::Parallel(axis, _) => ("parallel", Some(axis.clone())),
+    };
+    for (place, step) in steps.iter().enumerate() {
+        if steps[..place].iter().any(|before| subject(before) == subject(step)) {
+            return Err(format!("{step} says again what a step before it said"));
+        }
+    }
+    Ok(())
+}
+
+fn lanes_exist(lanes: u16, judge: &Judge, target: &Target) -> Result<(), String> {
+    let most = (target.vector_bytes / 4) as u16;
+    if !lanes.is_power_of_two() || !(NARROWEST..=most).contains(&lanes) {
+        return Err(format!("lanes are a power of two from {NARROWEST} to {most} here"));
+    }
+    if !judge.has_lanes() {
+        return Err("what the kernel computes does not fit lanes of 32 bits".into());
+    }
+    Ok(())
+}
+
+/// A point has lanes along one axis; a fold along its innermost axis has an accumulator for each vector.
+fn one_vector(stage: &Stage, plan: &Plan) -> Result<(), String> {
+    let axes: Vec<&Name> = plan.outer.iter().chain(inner_axes(stage, &plan.outer)).collect();
+    let mut wide = axes.iter().filter(|axis| plan.lanes(axis) > 1);
+    let (first, second) = (wide.next(), wide.next());
+    if second.is_some() {
+        return Err("a stage has lanes along two axes".into());
+    }
+    let Some(axis) = first else { return Ok(()) };
+    let folded = stage.reduce.as_ref().is_some_and(|reduce| reduce.axes.contains(axis));
+    if folded && axes.last() != Some(axis) {
+        return Err(format!("lanes run along `{axis}`, which is not the innermost axis of its fold"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlc_ir::Graph;
+
+    /// What [`check`] says of steps for a product of two matrices, `o0` rows and `o1` columns.
+    fn said(steps: &[&str]) -> Result<(), String> {
+        let graph = "graph @g(%a: f32[m, 64], %b: f32[64, 32]) {
+            %y = MatMul(%a, %b) : f32[m, 32]
+            return %y
+        }";
+        let program = Graph::parse(graph).unwrap().to_program().unwrap();
+        let layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
+        let mut kernels = Vec::new();
+        mlc_ir::program::Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
+        let steps: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
+        check(&steps, kernels[0], &program, &layouts, &Target::avx2()).map(drop)
+    }
+
+    #[test]
+    fn every_rule_has_steps_that_break_it() {
+        let good = ["order(o0, o1)", "vector(o1, 8)", "block(o1, 2)", "block(o0, 6)", "parallel(o0, 4)"];
+        assert_eq!(said(&good), Ok(()));
+        assert_eq!(said(&[]), Ok(()));
+        let bad: [(&[&str], &str); 14] = [
+            (&["mask(o1)"], "has no lanes"),
+            (&["vector(o1, 8)", "mask(o1)"], "no masks"),
+            (&["order(o1)"], "does not name the outer axes"),
+            (&["vector(o1, 16)"], "a power of two from 4 to 8"),
+            (&["vector(o1, 6)"], "a power of two"),
+            (&["vector(o1, 2)"], "a power of two"),
+            (&["vector(x, 8)"], "no such axis"),
+            (&["vector(o0, 8)", "vector(o1, 8)"], "two axes"),
+            (&["block(x, 4)"], "no axis `x`"),
+            (&["block(o0, 0)"], "the block is empty"),
+            (&["block(o0, 65)"], "at most 64"),
+            (&["block(o0, 4)", "block(o0, 4)"], "says again"),
+            (&["block(o0, 64)", "block(o1, 64)"], "too much code"),
+            (&["parallel(o0, 0)"], "a task does nothing"),
+        ];
+        for (steps, why) in bad {
+            let said = said(steps).expect_err(why);
+            assert!(said.contains(why), "{steps:?}: {said}");
+        }
+    }
+}
