@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{bench, build, check, inspect, run, targets, verify};
+use crate::commands::{bench, build, check, inspect, run, targets, tune, verify};
 use crate::failure::Result;
 use crate::outcome::Outcome;
 use crate::progress::Ui;
@@ -45,6 +45,8 @@ pub enum Command {
     Verify(verify::Args),
     /// Measure how fast a model or artifact runs, and where its time goes.
     Bench(bench::Args),
+    /// Find faster schedules for a model's kernels, by measuring on this machine.
+    Tune(tune::Args),
     /// List targets and processors.
     Targets(targets::Args),
 }
@@ -63,6 +65,7 @@ impl Cli {
             Command::Run(args) => run::execute(args, ui),
             Command::Verify(args) => verify::execute(args, ui),
             Command::Bench(args) => bench::execute(args, ui),
+            Command::Tune(args) => tune::execute(args, ui),
             Command::Targets(args) => targets::execute(args),
         }
     }

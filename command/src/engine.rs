@@ -5,7 +5,7 @@ use crate::failure::Result;
 use crate::interface::Interface;
 use crate::targets::Target;
 use mlc_codegen::artifact::Weights;
-use mlc_codegen::compile::{JitCode, Options, compile_jit};
+use mlc_codegen::compile::{JitCode, Options, Tuned, compile_jit};
 use mlc_codegen::tuning::Tuning;
 use mlc_codegen::work::Work;
 use mlc_ir::program::{Program, interp};
@@ -70,7 +70,7 @@ impl Engine {
     /// # Errors
     /// If the program is not supported.
     pub fn compiled(program: Program, threads: usize) -> Result<Engine> {
-        Ok(Engine::Compiled(Box::new(compile(program, threads)?.0)))
+        Ok(Engine::Compiled(Box::new(compile(program, threads, Tuning::NONE)?.session)))
     }
 
     /// Compiles a program into memory, for this machine as if it were another that has less.
@@ -78,7 +78,7 @@ impl Engine {
     /// # Errors
     /// If the program is not supported, or the target has a feature that this machine lacks.
     pub fn compiled_for(program: Program, target: Target, threads: usize) -> Result<Engine> {
-        Ok(Engine::Compiled(Box::new(compile_for(program, target, threads)?.0)))
+        Ok(Engine::Compiled(Box::new(compile_for(program, target, threads, Tuning::NONE)?.session)))
     }
 
     /// Opens a compiled artifact.
@@ -168,20 +168,34 @@ fn tensor(buffer: &TensorBuf) -> Result<Tensor> {
     Ok(Tensor::new(dtype, shape, buffer.bytes().to_vec())?)
 }
 
-/// Compiles a program into memory, for this machine, and says what each kernel does. As many threads as it has if 0.
+/// Code in memory that is ready to run.
+pub struct Made {
+    /// Runs it.
+    pub session: Session,
+    /// What each kernel does.
+    pub work: Vec<Work>,
+    /// What became of the measured schedules.
+    pub tuned: Tuned,
+}
+
+/// Compiles a program into memory, for this machine. As many threads as it has if 0.
 ///
 /// # Errors
 /// If the program is not supported.
-pub fn compile(program: Program, threads: impl Into<Threads>) -> Result<(Session, Vec<Work>)> {
-    compile_for(program, crate::targets::find("host", None)?, threads)
+pub fn compile(program: Program, threads: impl Into<Threads>, tuning: Tuning) -> Result<Made> {
+    compile_for(program, crate::targets::find("host", None)?, threads, tuning)
 }
 
-fn compile_for(program: Program, target: Target, threads: impl Into<Threads>) -> Result<(Session, Vec<Work>)> {
+/// The same as if this machine were another that has less.
+///
+/// # Errors
+/// Also if the target has a feature that this machine lacks.
+pub fn compile_for(program: Program, target: Target, threads: impl Into<Threads>, tuning: Tuning) -> Result<Made> {
     let Target { triple, features } = target;
-    let options = Options { name: "model".into(), triple, features, placement: None, tuning: Tuning::NONE };
+    let options = Options { name: "model".into(), triple, features, placement: None, tuning };
     let mut code = compile_jit(program, &options)?;
-    let work = std::mem::take(&mut code.work);
-    Ok((load(code)?.session(threads)?, work))
+    let (work, tuned) = (std::mem::take(&mut code.work), std::mem::take(&mut code.tuned));
+    Ok(Made { session: load(code)?.session(threads)?, work, tuned })
 }
 
 /// The weights with their slack, aligned.

@@ -13,6 +13,7 @@
 //! | [`output`] | files that appear complete or not at all |
 //! | [`profile`], [`roofline`] | what kernels do, how fast, and how fast this machine could |
 //! | [`listing`] | programs, tiles and code as text |
+//! | [`tuning`], [`trial`] | measured schedules in files, and how they are measured |
 //! | [`targets`] | names of targets and processors |
 //! | [`progress`], [`text`] | how to speak to people |
 
@@ -37,6 +38,8 @@ pub mod roofline;
 pub mod source;
 pub mod targets;
 pub mod text;
+pub mod trial;
+pub mod tuning;
 
 pub use failure::{Exit, Failure, Result};
 pub use outcome::Outcome;

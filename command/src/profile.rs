@@ -194,7 +194,7 @@ fn giga(count: Option<f64>, seconds: f64) -> Option<f64> {
 }
 
 /// A name that is not too long: the end of it, where names of nodes differ.
-fn end_of(name: &str) -> String {
+pub fn end_of(name: &str) -> String {
     let count = name.chars().count();
     if count <= WIDTH { name.into() } else { format!("..{}", name.chars().skip(count - WIDTH + 2).collect::<String>()) }
 }

@@ -52,6 +52,13 @@ impl Stages {
         result
     }
 
+    /// Says what a long stage is at.
+    pub fn say(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_string());
+        }
+    }
+
     /// The time of a stage in milliseconds; 0 if it was not done.
     pub fn millis(&self, name: &str) -> f64 {
         self.done.iter().filter(|stage| stage.0 == name).map(|stage| stage.1.as_secs_f64() * 1e3).sum()

@@ -7,6 +7,7 @@
 use crate::engine;
 use crate::failure::Result;
 use crate::model::{self, Passes};
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::onnx::OnnxNode;
 use mlc_ir::{DType, Error, Graph, Index, Tensor};
 use mlc_runtime::TensorView;
@@ -68,7 +69,8 @@ impl Roofline {
 }
 
 fn products(threads: usize) -> Result<f64> {
-    let (model, _) = engine::compile(model::optimize(product()?, &Passes::default())?.0, 1)?;
+    let program = model::optimize(product()?, &Passes::default())?.0;
+    let model = engine::compile(program, 1, Tuning::NONE)?.session;
     let input = vec![0.5f32; EXTENT * EXTENT];
     let shape = [EXTENT as i64; 2];
     let view = TensorView::of(&input, &shape)?;

@@ -27,6 +27,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it is of consequence for several threads alone.
+    pub fn is_parallel(&self) -> bool {
+        matches!(self, Step::Parallel(..))
+    }
+
     /// Whether it lets vectors go beyond an axis.
     pub(crate) fn masks(&self) -> bool {
         match self {

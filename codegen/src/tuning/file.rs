@@ -83,6 +83,16 @@ impl Book {
         tuning
     }
 
+    /// The record of a kernel.
+    pub fn find(&self, target: &str, key: u64) -> Option<&Record> {
+        self.targets.get(target)?.get(&key).map(|it| &it.1)
+    }
+
+    /// Whether there are no records at all.
+    pub fn is_empty(&self) -> bool {
+        self.targets.values().all(BTreeMap::is_empty)
+    }
+
     /// The number of records for a target.
     pub fn count(&self, target: &str) -> usize {
         self.targets.get(target).map_or(0, BTreeMap::len)

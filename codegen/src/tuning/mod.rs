@@ -57,6 +57,11 @@ impl Tuning {
         self.records.insert(key, (record, steps));
     }
 
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

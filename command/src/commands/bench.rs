@@ -1,6 +1,6 @@
 //! `mlc bench`
 
-use super::open_artifact;
+use super::{folder_of, open_artifact};
 use crate::engine::{self, Choice, Engine, Inputs};
 use crate::failure::{Failure, Result};
 use crate::inputs::InputArgs;
@@ -13,7 +13,9 @@ use crate::progress::{Stages, Ui};
 use crate::random;
 use crate::roofline::Roofline;
 use crate::source::{Kind, ModelArgs, kind};
+use crate::targets;
 use crate::text::{bytes, time};
+use crate::tuning::TuningArgs;
 use mlc_codegen::work::Work;
 use mlc_runtime::{Call, Session, TensorView, Threads, Timing};
 use serde_json::{Value, json};
@@ -41,6 +43,9 @@ pub struct Args {
     #[command(flatten)]
     /// Dimensions and constant inputs.
     pub source: ModelArgs,
+    #[command(flatten)]
+    /// Measured schedules.
+    pub tuning: TuningArgs,
     /// Number of threads; 0: as many as the machine has.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -85,7 +90,7 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let sizes = sizes(args)?;
     let mut stages = Stages::new(ui);
     let begun = Instant::now();
-    let (mut session, work) = open(args, &mut stages)?;
+    let (mut session, work) = open(args, ui, &mut stages)?;
     let load = begun.elapsed().as_secs_f64();
     let interface = Interface::of_descriptor(&session.model().descriptor());
     let given = args.inputs.read(&interface, ui)?;
@@ -107,9 +112,10 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
 }
 
 /// A session, and what its kernels do or why that is not known.
-fn open(args: &Args, stages: &mut Stages) -> Result<(Box<Session>, std::result::Result<Vec<Work>, String>)> {
+fn open(args: &Args, ui: Ui, stages: &mut Stages) -> Result<(Box<Session>, std::result::Result<Vec<Work>, String>)> {
     let threads = Threads { count: args.threads, pin: args.pin };
     if kind(&args.file)? == Kind::Artifact {
+        args.tuning.refuse(&args.file)?;
         let engine = open_artifact(&args.file, &args.source, Choice::Compiled, threads, stages)?;
         let Engine::Compiled(session) = engine else {
             return Err(Failure::usage("only compiled code is measured"));
@@ -118,15 +124,14 @@ fn open(args: &Args, stages: &mut Stages) -> Result<(Box<Session>, std::result::
         return Ok((session, work));
     }
     let options = args.source.options()?;
+    let records = args.tuning.read(&targets::find("host", None)?)?;
     let graph = stages.stage("read", || model::import(&args.file, &options))?;
     let (program, report) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
-    let (session, mut work) = stages.stage("compile", || engine::compile(program, threads))?;
+    let made = stages.stage("compile", || engine::compile(program, threads, records.tuning.clone()))?;
+    records.warn(&made.tuned, ui);
+    let mut work = made.work;
     model::name_nodes(&mut work, &report);
-    Ok((Box::new(session), Ok(work)))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    Ok((Box::new(made.session), Ok(work)))
 }
 
 fn write_trace(path: &Path, trace: &Value) -> Result<()> {
@@ -225,7 +230,11 @@ fn peak_rss() -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-fn seconds(text: &str) -> std::result::Result<f64, String> {
+/// A number of seconds, up to a day.
+///
+/// # Errors
+/// Says what to write.
+pub fn seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("write a number of seconds, at most a day".into()),

@@ -11,9 +11,11 @@ use crate::output::{Folder, Texts};
 use crate::progress::{Stages, Ui};
 use crate::source::{Kind as FileKind, ModelArgs, c_name, kind};
 use crate::targets::{self, Target};
+use crate::tuning::TuningArgs;
 use answer::{Built, Sizes};
 use mlc_codegen::artifact::{self, Kind, Parts, Placement, Written};
 use mlc_codegen::compile::{Compiled, Options, compile};
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::Facts;
 use serde_json::json;
 use std::path::PathBuf;
@@ -42,6 +44,9 @@ pub struct Args {
     #[command(flatten)]
     /// Dimensions and constant inputs.
     pub source: ModelArgs,
+    #[command(flatten)]
+    /// Measured schedules.
+    pub tuning: TuningArgs,
     /// What to write.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND,...", default_value = "so,header,manifest")]
     pub emit: Vec<Emit>,
@@ -130,6 +135,7 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     if kind(&args.model)? == FileKind::Artifact {
         return Err(Failure::invalid(format!("`{}` is compiled already: name an ONNX model", args.model.display())));
     }
+    let records = args.tuning.read(&target)?;
     let mut stages = Stages::new(ui);
     let options = args.source.options()?;
     let graph = stages.stage("read", || model::import(&args.model, &options))?;
@@ -149,13 +155,16 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
         texts.add(format!("{name}.program"), program.to_string());
     }
     let folder = Folder::open(&args.output)?;
-    let mut compiled = stages.stage("compile", || compile(program, &options_of(args, &name, &target)))?;
+    let options = options_of(args, &name, &target, records.tuning.clone());
+    let mut compiled = stages.stage("compile", || compile(program, &options))?;
+    records.warn(&compiled.tuned, ui);
     crate::model::name_nodes(&mut compiled.description.work, &report);
     list(args, &name, &compiled, &facts, &mut texts)?;
     let sizes = Sizes::of(&compiled);
+    let tuned = compiled.tuned.clone();
     let files = stages.stage("write", || write(args, compiled, &folder, texts))?;
     folder.keep();
-    Ok(Built { args, name, interface, sizes, files, stages, report }.answer())
+    Ok(Built { args, name, interface, sizes, files, stages, report, records, tuned }.answer())
 }
 
 fn stopped(pass: &str, text: String) -> Outcome {
@@ -163,19 +172,13 @@ fn stopped(pass: &str, text: String) -> Outcome {
     Outcome::fine(text, json)
 }
 
-fn options_of(args: &Args, name: &str, target: &Target) -> Options {
+fn options_of(args: &Args, name: &str, target: &Target, tuning: Tuning) -> Options {
     let placement = match args.weights {
         WeightsPlace::Embed => Some(Placement::Embedded),
         WeightsPlace::Sidecar => Some(Placement::Sidecar),
         WeightsPlace::Auto => None,
     };
-    Options {
-        name: name.into(),
-        triple: target.triple.clone(),
-        features: target.features.clone(),
-        placement,
-        tuning: mlc_codegen::tuning::Tuning::NONE,
-    }
+    Options { name: name.into(), triple: target.triple.clone(), features: target.features.clone(), placement, tuning }
 }
 
 /// The texts made from the compiled kernels.

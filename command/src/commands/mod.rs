@@ -6,13 +6,16 @@ pub mod check;
 pub mod inspect;
 pub mod run;
 pub mod targets;
+pub mod tune;
 pub mod verify;
 
-use crate::engine::{Choice, Engine};
+use crate::engine::{self, Choice, Engine};
 use crate::failure::{Failure, Result};
 use crate::model::{self, Passes};
 use crate::progress::Stages;
 use crate::source::ModelArgs;
+use mlc_codegen::compile::Tuned;
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::Graph;
 use mlc_runtime::Threads;
 use std::path::Path;
@@ -39,10 +42,23 @@ fn open_artifact(
 }
 
 /// A graph, ready to run.
-fn engine_of(graph: Graph, engine: Choice, threads: usize, stages: &mut Stages) -> Result<Engine> {
+fn engine_of(
+    graph: Graph,
+    engine: Choice,
+    threads: usize,
+    tuning: Tuning,
+    stages: &mut Stages,
+) -> Result<(Engine, Tuned)> {
     if engine == Choice::Interpreter {
-        return stages.stage("expand", || Ok(Engine::interpreter(model::reference(&graph)?)));
+        let engine = stages.stage("expand", || model::reference(&graph).map(Engine::interpreter))?;
+        return Ok((engine, Tuned::default()));
     }
     let (program, _) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
-    stages.stage("compile", || Engine::compiled(program, threads))
+    let made = stages.stage("compile", || engine::compile(program, threads, tuning))?;
+    Ok((Engine::Compiled(Box::new(made.session)), made.tuned))
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

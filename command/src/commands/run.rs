@@ -11,7 +11,9 @@ use crate::outcome::Outcome;
 use crate::output::Folder;
 use crate::progress::{Stages, Ui};
 use crate::source::{Kind, ModelArgs, kind};
+use crate::targets;
 use crate::text::number;
+use crate::tuning::TuningArgs;
 use mlc_frontend::Options;
 use mlc_ir::Tensor;
 use mlc_tensorio::Named;
@@ -36,6 +38,9 @@ pub struct Args {
     #[command(flatten)]
     /// Dimensions and constant inputs.
     pub source: ModelArgs,
+    #[command(flatten)]
+    /// Measured schedules.
+    pub tuning: TuningArgs,
     /// Write each output to this folder, as NAME.npy.
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -93,14 +98,18 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
 /// The engine and its inputs. A model that needs the values of small inputs to be compiled gets them.
 fn open(args: &Args, stages: &mut Stages, ui: Ui) -> Result<(Engine, Vec<Tensor>)> {
     if kind(&args.file)? == Kind::Artifact {
+        args.tuning.refuse(&args.file)?;
         let engine = open_artifact(&args.file, &args.source, args.engine, args.threads, stages)?;
         let inputs = args.inputs.read_all(&engine.interface(), ui)?;
         return Ok((engine, inputs));
     }
+    let records = args.tuning.read(&targets::find("host", None)?)?;
     let attempt = |options: &Options| {
         let graph = stages.stage("read", || model::import(&args.file, options))?;
         let inputs = args.inputs.read_all(&Interface::of_graph(&graph), ui)?;
-        Ok((engine_of(graph, args.engine, args.threads, stages)?, inputs))
+        let (engine, tuned) = engine_of(graph, args.engine, args.threads, records.tuning.clone(), stages)?;
+        records.warn(&tuned, ui);
+        Ok((engine, inputs))
     };
     let (opened, constant) = with_known_inputs(&args.source.options()?, &args.inputs.tensors(), attempt)?;
     if !constant.is_empty() {

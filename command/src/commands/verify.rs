@@ -13,6 +13,7 @@ use crate::random;
 use crate::source::{Kind, ModelArgs, kind};
 use crate::text::Side::{Left, Right};
 use crate::text::table;
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::Tensor;
 use mlc_tensorio::{Named, Tolerance, compare, relative_to_scale};
 use serde_json::{Value, json};
@@ -135,7 +136,7 @@ impl Checker<'_> {
             inputs.iter().filter_map(|named| Some((named.name.clone()?, named.tensor.clone()))).collect();
         with_known_inputs(&args.source.options()?, &known, |options| {
             let graph = stages.stage("read", || model::import(&args.model, options))?;
-            engine_of(graph, args.engine, args.threads, stages)
+            Ok(engine_of(graph, args.engine, args.threads, Tuning::NONE, stages)?.0)
         })
     }
 
@@ -150,7 +151,7 @@ impl Checker<'_> {
         let given = args.inputs.read(&interface, self.ui)?;
         let inputs = random::fill(&interface, &given, &Default::default())?;
         let reference = model::reference(&graph)?;
-        let mut engine = engine_of(graph, args.engine, args.threads, stages)?;
+        let (mut engine, _) = engine_of(graph, args.engine, args.threads, Tuning::NONE, stages)?;
         let outputs = run(&mut engine, &inputs, stages)?;
         let expected = stages.stage("interpret", || Engine::interpreter(reference).run(&inputs))?;
         let names = engine_outputs(&engine);

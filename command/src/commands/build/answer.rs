@@ -7,8 +7,9 @@ use crate::outcome::Outcome;
 use crate::progress::Stages;
 use crate::text::Side::{Left, Right};
 use crate::text::{bytes, count, table};
+use crate::tuning::Records;
 use mlc_codegen::artifact::Placement;
-use mlc_codegen::compile::Compiled;
+use mlc_codegen::compile::{Compiled, Tuned};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub(super) struct Built<'a> {
     pub files: Vec<(PathBuf, u64)>,
     pub stages: Stages,
     pub report: Report,
+    pub records: Records,
+    pub tuned: Tuned,
 }
 
 /// Sizes of the compiled model.
@@ -88,6 +91,7 @@ impl Built<'_> {
         ];
         let mut text = table(&[("file", Left), ("size", Right)], &rows) + "\n";
         facts.iter().for_each(|(name, value)| text += &format!("{name:<8} {value}\n"));
+        text += &self.records.text(&self.tuned);
         if self.args.explain {
             text += &self.explain();
         }
@@ -118,6 +122,7 @@ impl Built<'_> {
             "times_ms": self.stages.json(),
             "passes_ms": passes.collect::<Vec<_>>(),
             "warnings": self.report.warnings,
+            "tuning": self.records.json(&self.tuned),
             "fusion": {
                 "before": report.before, "after": report.after,
                 "fused": fused.collect::<Vec<_>>(), "refused": refused.collect::<Vec<_>>(),
