@@ -5,6 +5,7 @@
 //! give what the graph says.
 
 mod case;
+mod records;
 mod results;
 mod stages;
 
@@ -54,6 +55,17 @@ fn texts_read_back() {
             assert!(again == *text, "{}.{stage} reads back as\n{again}instead of\n{text}", case.name);
         }
     }
+}
+
+/// Records of a tuning file, however wrong.
+#[test]
+fn records_change_no_result() {
+    let mut counts = records::Counts::default();
+    let cases = Case::all().unwrap();
+    let checked = cases.iter().enumerate().map(|(number, case)| records::check(case, number as u64, &mut counts));
+    let wrong: Vec<String> = checked.filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(counts.used > 50 && counts.ignored > 50, "{} used, {} ignored", counts.used, counts.ignored);
 }
 
 #[test]

@@ -34,7 +34,11 @@ pub fn check(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-fn agree(got: &[Tensor], expected: &[Tensor]) -> Result<(), String> {
+/// Compares outputs.
+///
+/// # Errors
+/// Names the output.
+pub fn agree(got: &[Tensor], expected: &[Tensor]) -> Result<(), String> {
     if got.len() != expected.len() {
         return Err(format!("{} outputs, expected {}", got.len(), expected.len()));
     }
@@ -48,7 +52,10 @@ fn agree(got: &[Tensor], expected: &[Tensor]) -> Result<(), String> {
 }
 
 /// Numbers that look random and are the same in every run.
-fn inputs(case: &Case, program: &Program, sizes: &Sizes) -> mlc::Result<Vec<Tensor>> {
+///
+/// # Errors
+/// If a symbol has no size.
+pub fn inputs(case: &Case, program: &Program, sizes: &Sizes) -> mlc::Result<Vec<Tensor>> {
     let mut state = 7u64;
     let mut tensors = Vec::new();
     for port in Interface::of_program(program).inputs {
