@@ -53,6 +53,8 @@ pub struct Compiled {
     pub settings: Vec<&'static str>,
     /// What they compile for.
     pub triple: Triple,
+    /// Where buffers between kernels lie, and when.
+    pub arena: Arena,
     /// What became of the measured schedules.
     pub tuned: Tuned,
 }
@@ -166,6 +168,7 @@ pub fn compile(program: Program, options: &Options) -> Result<Compiled> {
         kernels: prepared.kernels,
         settings: settings(options),
         triple: options.triple.clone(),
+        arena: prepared.arena,
         tuned: prepared.tuned,
     })
 }

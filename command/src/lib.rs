@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line, and one file for each subcommand |
+//! | [`explain`] | what was fused and what was not; memory over time |
 //! | [`failure`], [`outcome`] | how a command ends: exit code, text, JSON |
 //! | [`source`], [`model`] | from a file to a program |
 //! | [`engine`] | runs a program: interpreted, or compiled in memory |
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod commands;
 pub mod data;
 pub mod engine;
+pub mod explain;
 pub mod failure;
 pub mod inputs;
 pub mod interface;

@@ -4,6 +4,7 @@
 //! Out: a [`Profile`].
 //! Invariant: what is not known is absent, never 0.
 
+use crate::explain::end_of;
 use crate::interface::{Sizes, formula};
 use crate::roofline::Roofline;
 use crate::text::Side::{Left, Right};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// Letters of a table's cell that is a name or a list of names.
-const WIDTH: usize = 36;
+pub const WIDTH: usize = 36;
 
 /// The kernels of a model, in the order of its descriptor.
 pub struct Profile {
@@ -91,7 +92,7 @@ impl Profile {
         let row = |kernel: &Kernel| {
             let (timing, seconds) = (&kernel.timing, kernel.seconds());
             let share = format!("{:.1}%", timing.nanoseconds as f64 / self.all() * 100.0);
-            let mut row = vec![end_of(&timing.kernel), share, time(seconds), timing.calls.to_string()];
+            let mut row = vec![end_of(&timing.kernel, WIDTH), share, time(seconds), timing.calls.to_string()];
             let shown = |value: Option<f64>, digits, unit| {
                 value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}{unit}"))
             };
@@ -193,17 +194,11 @@ fn giga(count: Option<f64>, seconds: f64) -> Option<f64> {
     count.map(|count| count / seconds / 1e9).filter(|rate| rate.is_finite())
 }
 
-/// A name that is not too long: the end of it, where names of nodes differ.
-pub fn end_of(name: &str) -> String {
-    let count = name.chars().count();
-    if count <= WIDTH { name.into() } else { format!("..{}", name.chars().skip(count - WIDTH + 2).collect::<String>()) }
-}
-
 /// Names without the paths before them, as many as there is room for.
 fn brief(nodes: &[String]) -> String {
     let mut text = String::new();
     for (place, node) in nodes.iter().enumerate() {
-        let name = end_of(node.rsplit('/').next().unwrap_or(node));
+        let name = end_of(node.rsplit('/').next().unwrap_or(node), WIDTH);
         if place > 0 && text.chars().count() + name.chars().count() >= WIDTH {
             return format!("{text} +{}", nodes.len() - place);
         }
@@ -223,9 +218,10 @@ mod tests {
 
     #[test]
     fn names_are_cut_where_they_are_alike() {
-        assert_eq!(end_of("short"), "short");
+        assert_eq!(end_of("short", WIDTH), "short");
         let long = format!("{}/last", "x".repeat(60));
-        assert!(end_of(&long).ends_with("x/last") && end_of(&long).chars().count() == WIDTH);
+        let end = end_of(&long, WIDTH);
+        assert!(end.ends_with("x/last") && end.chars().count() == WIDTH);
         let nodes: Vec<String> = ["a/MatMul", "a/b/Add", "Relu"].map(String::from).to_vec();
         assert_eq!(brief(&nodes), "MatMul Add Relu");
         let many: Vec<String> = (0..20).map(|n| format!("layer/Add_{n}")).collect();

@@ -1,6 +1,6 @@
 //! Memory planning: gives every buffer between kernels an offset in one arena.
 //!
-//! In: a program, its layouts and tiles.  Out: an offset for each such buffer, the size of all, and behind them scratch
+//! In: a program, its layouts and tiles.  Out: a [`Place`] for each such buffer, the size of all, and behind them scratch
 //! memory for each worker, as much as the kernel takes that takes most; as expressions of the symbols.
 //! Invariant: buffers that are live at the same time never overlap.
 //!
@@ -14,21 +14,23 @@ use crate::layout::Layout;
 use mlc_ir::index::Atom;
 use mlc_ir::program::{Program, Step};
 use mlc_ir::tile::Tile;
-use mlc_ir::{Facts, Index};
+use mlc_ir::{Facts, Index, Name};
 use std::collections::BTreeMap;
 
 /// Alignment of every buffer.
 const ALIGN: i64 = 64;
 
-/// Where buffers lie.
+/// Where buffers lie, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Arena {
-    /// Offset in bytes, by buffer.
-    pub offsets: BTreeMap<u32, Index>,
+    /// By buffer.
+    pub places: BTreeMap<u32, Place>,
     /// Size in bytes of the buffers.
     pub size: Index,
     /// Bytes behind the buffers that each worker has for itself.
     pub scratch: Index,
+    /// What happens at each moment: a kernel runs, a branch is chosen, a loop begins or ends, a symbol is bound.
+    pub moments: Vec<String>,
 }
 
 impl Arena {
@@ -38,30 +40,50 @@ impl Arena {
     }
 }
 
-/// First and last step at which each buffer is used.
+/// Where a buffer lies, and when.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The buffer's name.
+    pub name: Name,
+    /// In bytes.
+    pub offset: Index,
+    /// In bytes.
+    pub size: Index,
+    /// The first and the last moment at which it is used.
+    pub life: (usize, usize),
+}
+
+/// First and last moment at which each buffer is used.
 type Lives = BTreeMap<u32, (usize, usize)>;
 
 /// Plans the arena. A symbol that depends on data counts with its upper bound.
 pub fn plan<'a>(program: &Program, layouts: &[Layout], tiles: impl IntoIterator<Item = &'a Tile>) -> Arena {
     let mut lives = Lives::new();
-    let mut clock = 0;
-    walk(&program.body, &mut clock, &mut lives);
+    let mut moments = Vec::new();
+    walk(&program.body, &mut moments, &mut lives);
     let private =
         |b: &u32| program.buffer(*b).constant.is_none() && !program.inputs.contains(b) && !program.outputs.contains(b);
-    let wanted: Vec<(u32, (usize, usize), Index)> = lives
+    let wanted: Vec<Wanted> = lives
         .into_iter()
         .filter(|(buffer, _)| private(buffer))
         .map(|(buffer, life)| (buffer, life, size(program, layouts, buffer)))
         .collect();
     let numbers: Option<Vec<i64>> = wanted.iter().map(|w| w.2.as_const()).collect();
-    let arena = match numbers {
+    let (offsets, size) = match numbers {
         Some(numbers) => pack(&wanted, &numbers),
         None => slots(&wanted, &program.facts),
     };
+    let place = |((buffer, life, size), offset): (Wanted, Index)| {
+        (buffer, Place { name: program.buffer(buffer).name.clone(), offset, size, life })
+    };
+    let places = wanted.into_iter().zip(offsets).map(place).collect();
     let scratch = tiles.into_iter().map(|tile| bounded(&tile.scratch().1, &program.facts, program));
     let scratch = scratch.fold(Index::zero(), |most, own| program.facts.max(&most, &own));
-    Arena { scratch, ..arena }
+    Arena { places, size, scratch, moments }
 }
+
+/// A buffer, its life, its size.
+type Wanted = (u32, (usize, usize), Index);
 
 /// The size of a buffer in bytes, rounded up. Not negative even where a dim is, which only a branch may have that is not
 /// taken.
@@ -84,40 +106,46 @@ pub fn bounded(index: &Index, facts: &Facts, program: &Program) -> Index {
     })
 }
 
-fn walk(steps: &[Step], clock: &mut usize, lives: &mut Lives) {
+fn walk(steps: &[Step], moments: &mut Vec<String>, lives: &mut Lives) {
     fn touch(lives: &mut Lives, buffer: u32, now: usize) {
         let life = lives.entry(buffer).or_insert((now, now));
         life.1 = now;
     }
     for step in steps {
-        *clock += 1;
+        let now = moments.len();
+        moments.push(match step {
+            Step::Kernel(kernel) => kernel.name.to_string(),
+            Step::If { .. } => "if".into(),
+            Step::Loop { .. } => "loop".into(),
+            Step::Bind(symbol, _) => format!("bind {symbol}"),
+        });
         match step {
             Step::Kernel(kernel) => {
-                kernel.reads().into_iter().chain(kernel.writes()).for_each(|b| touch(lives, b, *clock));
+                kernel.reads().into_iter().chain(kernel.writes()).for_each(|b| touch(lives, b, now));
             }
             Step::If { condition, then, otherwise } => {
-                touch(lives, *condition, *clock);
-                walk(then, clock, lives);
-                walk(otherwise, clock, lives);
+                touch(lives, *condition, now);
+                walk(then, moments, lives);
+                walk(otherwise, moments, lives);
             }
             Step::Loop { condition, body, trips, .. } => {
-                let begin = *clock;
                 let mut inside = Lives::new();
                 let mut looked = Vec::new();
                 mlc_ir::program::lookups(trips, &mut looked);
-                looked.into_iter().chain(*condition).for_each(|b| touch(&mut inside, b, begin));
-                walk(body, clock, &mut inside);
-                *clock += 1;
+                looked.into_iter().chain(*condition).for_each(|b| touch(&mut inside, b, now));
+                walk(body, moments, &mut inside);
+                let end = moments.len();
+                moments.push("end of loop".into());
                 // What a loop touches may carry a value around it.
                 for buffer in inside.into_keys() {
-                    touch(lives, buffer, begin);
-                    touch(lives, buffer, *clock);
+                    touch(lives, buffer, now);
+                    touch(lives, buffer, end);
                 }
             }
             Step::Bind(_, index) => {
                 let mut looked = Vec::new();
                 mlc_ir::program::lookups(index, &mut looked);
-                looked.into_iter().for_each(|b| touch(lives, b, *clock));
+                looked.into_iter().for_each(|b| touch(lives, b, now));
             }
         }
     }
@@ -128,7 +156,7 @@ fn overlap(a: (usize, usize), b: (usize, usize)) -> bool {
 }
 
 /// Sizes are numbers: the largest first, each at the lowest place that is free during its life.
-fn pack(wanted: &[(u32, (usize, usize), Index)], sizes: &[i64]) -> Arena {
+fn pack(wanted: &[Wanted], sizes: &[i64]) -> (Vec<Index>, Index) {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(sizes[i]), wanted[i].0));
     let mut placed: Vec<(usize, i64)> = Vec::new();
@@ -150,12 +178,12 @@ fn pack(wanted: &[(u32, (usize, usize), Index)], sizes: &[i64]) -> Arena {
         top = top.max(at + sizes[i]);
         placed.push((i, at));
     }
-    let offsets = placed.into_iter().map(|(i, at)| (wanted[i].0, Index::from(at))).collect();
-    Arena { offsets, size: Index::from(top), ..Arena::default() }
+    placed.sort_unstable();
+    (placed.into_iter().map(|(_, at)| Index::from(at)).collect(), Index::from(top))
 }
 
 /// Sizes are expressions: a buffer takes over a slot that is free, if one is known to be the larger.
-fn slots(wanted: &[(u32, (usize, usize), Index)], facts: &Facts) -> Arena {
+fn slots(wanted: &[Wanted], facts: &Facts) -> (Vec<Index>, Index) {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|&i| (wanted[i].1.0, wanted[i].0));
     let mut slots: Vec<(Index, Vec<usize>)> = Vec::new();
@@ -176,12 +204,12 @@ fn slots(wanted: &[(u32, (usize, usize), Index)], facts: &Facts) -> Arena {
             None => slots.push((size.clone(), vec![i])),
         }
     }
-    let mut arena = Arena::default();
+    let (mut offsets, mut total) = (vec![Index::zero(); wanted.len()], Index::zero());
     for (size, users) in slots {
-        users.into_iter().for_each(|i| drop(arena.offsets.insert(wanted[i].0, arena.size.clone())));
-        arena.size = arena.size + size;
+        users.into_iter().for_each(|i| offsets[i] = total.clone());
+        total = total + size;
     }
-    arena
+    (offsets, total)
 }
 
 /// The buffers that control flow and bound symbols look into.

@@ -119,7 +119,7 @@ impl Runner<'_> {
         if let Some(&offset) = self.entries.weights.get(&buffer) {
             return Ok(f.b.ins().iadd_imm_s(self.weights, offset as i64));
         }
-        let offset = self.entries.arena.offsets.get(&buffer);
+        let offset = self.entries.arena.places.get(&buffer).map(|place| &place.offset);
         let offset = offset.ok_or_else(|| Error::internal(format!("buffer @{buffer} has no place")))?;
         let offset = f.index(offset)?;
         Ok(f.b.ins().iadd(self.arena, offset))

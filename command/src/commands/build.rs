@@ -59,7 +59,8 @@ pub struct Args {
     /// The folder to write to; it is made if it is not there.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
-    /// Also show what was fused, and what was not and why.
+    /// Also show what was fused, what was not and why, and the memory plan over time: what is alive when and where, the
+    /// peak, and which buffer takes the place of which.
     #[arg(long)]
     pub explain: bool,
     /// End after a pass and print what it left; writes no file.

@@ -1,13 +1,14 @@
 //! `mlc tune`
 
 use crate::engine::Inputs;
+use crate::explain::end_of;
 use crate::failure::{Failure, Result};
 use crate::inputs::InputArgs;
 use crate::interface::{Interface, Sizes};
 use crate::model::{self, Passes};
 use crate::outcome::Outcome;
 use crate::output::{Folder, Texts};
-use crate::profile::end_of;
+use crate::profile::WIDTH;
 use crate::progress::{Stages, Ui};
 use crate::random;
 use crate::source::{Kind, ModelArgs, c_name, kind};
@@ -268,7 +269,7 @@ impl Tuned {
             let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
             let seconds = |ns: u64| time(ns as f64 / 1e9);
             let more = if kept.kernels.len() > 1 { format!(" +{}", kept.kernels.len() - 1) } else { String::new() };
-            vec![end_of(name) + &more, seconds(*before_ns), seconds(*ns), gain(*before_ns, *ns), steps.join(" ")]
+            vec![end_of(name, WIDTH) + &more, seconds(*before_ns), seconds(*ns), gain(*before_ns, *ns), steps.join(" ")]
         };
         let head = [("kernel", Left), ("before", Right), ("after", Right), ("gain", Right), ("steps", Left)];
         let mut text = table(&head, &self.kept.iter().map(row).collect::<Vec<_>>());

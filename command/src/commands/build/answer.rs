@@ -1,6 +1,8 @@
 //! The answer of `mlc build`.
 
 use super::Args;
+use crate::explain::fusion;
+use crate::explain::memory::Timeline;
 use crate::interface::Interface;
 use crate::model::Report;
 use crate::outcome::Outcome;
@@ -10,8 +12,8 @@ use crate::text::{bytes, count, table};
 use crate::tuning::Records;
 use mlc_codegen::artifact::Placement;
 use mlc_codegen::compile::{Compiled, Tuned};
+use mlc_codegen::driver::memory::Arena;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What is known of a build.
@@ -36,6 +38,8 @@ pub(super) struct Sizes {
     placement: Placement,
     code: u64,
     kernels: Vec<String>,
+    plan: Arena,
+    scratch: u64,
     /// Kernels left to Cranelift though the processor has wider vectors, and why.
     narrow: Vec<String>,
 }
@@ -52,6 +56,8 @@ impl Sizes {
             placement: description.placement,
             code: crate::artifact::text_bytes(&compiled.object),
             kernels: description.kernels.clone(),
+            plan: compiled.arena.clone(),
+            scratch: description.arena.scratch,
             narrow: crate::listing::left_to_cranelift(&compiled.kernels),
         }
     }
@@ -76,10 +82,7 @@ impl Built<'_> {
             self.files.iter().map(|(path, size)| vec![path.display().to_string(), bytes(*size)]).collect();
         let sizes = &self.sizes;
         let arena = sizes.arena.map_or_else(|| format!("{} bytes", sizes.arena_text), bytes);
-        let weights = match sizes.placement() {
-            "none" => "none".into(),
-            place => format!("{}, {place}", bytes(sizes.weights)),
-        };
+        let weights = self.weights();
         let facts = [
             ("inputs", self.interface.list(&self.interface.inputs)),
             ("outputs", self.interface.list(&self.interface.outputs)),
@@ -96,6 +99,13 @@ impl Built<'_> {
             text += &self.explain();
         }
         text
+    }
+
+    fn weights(&self) -> String {
+        match self.sizes.placement() {
+            "none" => "none".into(),
+            place => format!("{}, {place}", bytes(self.sizes.weights)),
+        }
     }
 
     fn json(&self) -> Value {
@@ -122,6 +132,7 @@ impl Built<'_> {
             "times_ms": self.stages.json(),
             "passes_ms": passes.collect::<Vec<_>>(),
             "warnings": self.report.warnings,
+            "memory": self.args.explain.then(|| Timeline::new(&sizes.plan).json(sizes.weights, sizes.scratch)),
             "tuning": self.records.json(&self.tuned),
             "fusion": {
                 "before": report.before, "after": report.after,
@@ -138,26 +149,14 @@ impl Built<'_> {
             text += &format!(" {name} {},", crate::text::time(time.as_secs_f64()));
         }
         text.pop();
-        text += &format!("\nfusion: {} kernels became {}\n", report.before, report.after);
-        for it in &report.fused {
-            text += &format!("  {:?}: `{}` took in `{}`\n", it.rule, it.consumer, it.producer);
-        }
+        text += "\n";
+        text += &fusion::text(report, &self.sizes.kernels);
         if !self.sizes.narrow.is_empty() {
             text += "left to 128-bit vectors:\n";
             self.sizes.narrow.iter().for_each(|line| text += &format!("  {line}\n"));
         }
-        let remains = |name: &str| self.sizes.kernels.iter().any(|kernel| kernel == name);
-        let mut apart: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-        for (consumer, producer, reason) in &report.refused {
-            if consumer != producer && remains(consumer) && remains(producer) {
-                // The last reason is the one that counted.
-                apart.insert((producer, consumer), reason);
-            }
-        }
-        for ((producer, consumer), reason) in apart {
-            text += &format!("  kept apart: `{producer}`, `{consumer}`: {reason}\n");
-        }
         self.report.warnings.iter().for_each(|warning| text += &format!("  not proven: {warning}\n"));
-        text
+        let sizes = &self.sizes;
+        text + &Timeline::new(&sizes.plan).text(&self.weights(), sizes.scratch)
     }
 }
