@@ -215,7 +215,7 @@ fn targets_and_help_are_there() {
         listed["targets"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"raspberry-pi-4"));
     assert!(mlc(["targets"]).fine().out.contains("raspberry-pi-4"));
-    for command in ["build", "check", "inspect", "run", "verify", "bench", "targets"] {
+    for command in ["build", "check", "inspect", "run", "verify", "bench", "tune", "targets"] {
         assert!(mlc([command, "--help"]).fine().out.contains("Usage:"), "{command}");
     }
 }

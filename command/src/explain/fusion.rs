@@ -78,6 +78,9 @@ fn group(head: &str, pairs: &[Pair], verb: &str) -> String {
     for ((a, b), pairs) in patterns.iter().take(LINES) {
         let name = |text: &str| end_of(text, WIDTH);
         text += &match pairs[..] {
+            _ if a == b && pairs.iter().all(|pair| pair.0 == pair.1) => {
+                format!("{:>11}  `{}`, parts of its own\n", pairs.len(), name(a))
+            }
             [(a, b)] => format!("{:>11}  `{}` {verb} `{}`\n", 1, name(a), name(b)),
             _ => {
                 let (c, d) = pairs[0];

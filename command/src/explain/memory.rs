@@ -118,19 +118,26 @@ impl<'a> Timeline<'a> {
             let before = self.before(place);
             let before = before.map_or(String::new(), |it| format!(", where {} was", end_of(&it.name, WIDTH)));
             let size = bytes(place.size.as_const().unwrap_or(0) as u64);
-            text += &format!("  {:>10}  {size:>10}  {bar}  {name}{before}\n", place.offset);
+            text += &format!("  {:>10}  {size:>10}  {bar}  {name}{before}\n", place.offset.to_string());
         }
         if self.places.len() > ROWS {
             text += &format!("  {}; --json lists all\n", count(self.places.len() - ROWS, "smaller buffer"));
         }
         let what = &self.arena.moments[moment];
-        text += &format!("peak: {} at step {} of {}, {what}\n", bytes(most as u64), moment + 1, self.moments());
+        let arena = bytes(self.arena.size.as_const().unwrap_or(0) as u64);
+        let (step, steps) = (moment + 1, self.moments());
+        text += &format!("peak: {} of the arena's {arena} at step {step} of {steps}, {what}\n", bytes(most as u64));
         let mut alive: Vec<&&Place> = self.alive_at(moment).collect();
         alive.sort_by_key(|place| std::cmp::Reverse(place.size.as_const()));
         for place in alive.iter().take(PEAK) {
             let size = place.size.as_const().unwrap_or(0);
             let share = format!("{:.0}%", size as f64 / most.max(1) as f64 * 100.0);
-            text += &format!("  {:>10}  {:>10}  {share:>4}  {}\n", place.offset, bytes(size as u64), place.name);
+            text += &format!(
+                "  {:>10}  {:>10}  {share:>4}  {}\n",
+                place.offset.to_string(),
+                bytes(size as u64),
+                place.name
+            );
         }
         if alive.len() > PEAK {
             text += &format!("  and {}\n", count(alive.len() - PEAK, "smaller buffer"));
@@ -221,7 +228,7 @@ mod tests {
         let arena = arena([Index::from(1000), Index::from(2000), Index::from(500)]);
         let timeline = Timeline::new(&arena);
         let text = timeline.text("none", 0);
-        assert!(text.contains("peak: 3000 bytes at step 2 of 4, k1"), "{text}");
+        assert!(text.contains("peak: 3000 bytes of the arena's 3000 bytes at step 2 of 4, k1"), "{text}");
         assert!(text.contains("██    a\n") && text.contains(" ██   b\n"), "{text}");
         assert!(text.contains("  ██  c, where a was"), "{text}");
         assert!(text.contains("▂█▆▁"), "{text}");
