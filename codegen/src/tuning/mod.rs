@@ -7,7 +7,7 @@
 //! wide as its blocks of columns; and when it is scheduled. Every fold has a weight for itself by then, so no two readers
 //! have to agree; others (a row of an embedding) take what is there.
 //!
-//! Invariant: a record can only make code slower, never wrong. Its steps pass [`check`], its tile the verifier; one
+//! Invariant: a record can only make code slower, never wrong. Its steps pass [`schedule::check`], its tile the verifier; one
 //! that does not is left out, and the program is scheduled again without it, so that nothing is left of it.
 
 mod file;
@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default)]
 pub struct Tuning {
     records: BTreeMap<u64, (String, Vec<Step>)>,
+    /// Whether the compiler itself made the steps: then tiles are not proved, which may take long.
+    own: bool,
 }
 
 /// A record that was left out.
@@ -50,7 +52,10 @@ impl std::fmt::Display for Ignored {
 
 impl Tuning {
     /// No records.
-    pub const NONE: Tuning = Tuning { records: BTreeMap::new() };
+    pub const NONE: Tuning = Tuning { records: BTreeMap::new(), own: false };
+
+    /// No records yet; those to come are [`candidates`](crate::kernels::candidates).
+    pub const OWN: Tuning = Tuning { records: BTreeMap::new(), own: true };
 
     /// Adds a record; one that was there for the same kernel goes.
     pub fn add(&mut self, key: u64, record: String, steps: Vec<Step>) {
@@ -105,6 +110,11 @@ impl<'a> Desk<'a> {
                 None
             }
         }
+    }
+
+    /// Whether tiles have to be proved.
+    pub fn is_careful(&self) -> bool {
+        !self.tuning.own
     }
 
     /// Leaves a record out from now on.

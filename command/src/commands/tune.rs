@@ -184,7 +184,9 @@ impl Search<'_> {
                 break;
             }
             self.stages.say(&format!("measure {place} of {}", most - 1));
-            let tuning = self.tuning(|group| group.form.list.get(place));
+            // The first may be the file's; the others are no stranger's.
+            let empty = if place == 1 { Tuning::NONE } else { Tuning::OWN };
+            let tuning = self.tuning(empty, |group| group.form.list.get(place));
             let pair = self.trials.compare(tuning, turns)?;
             self.builds += 1;
             self.note(place, &pair);
@@ -195,7 +197,7 @@ impl Search<'_> {
         // What holds beside all other changes is kept, and measured once more without what does not.
         while !last.is_empty() {
             self.stages.say("compare");
-            let tuning = self.tuning(|group| group.better().filter(|_| last.contains(&group.form.key)));
+            let tuning = self.tuning(Tuning::NONE, |group| group.better().filter(|_| last.contains(&group.form.key)));
             let pair = self.trials.compare(tuning, turns * LAST_TURNS)?;
             let measured = self.groups.iter().filter(|group| last.contains(&group.form.key));
             tuned.kept = measured.filter_map(|group| group.kept(&pair)).collect();
@@ -222,8 +224,8 @@ impl Search<'_> {
         Ok((turns as usize).clamp(TURNS.0, TURNS.1))
     }
 
-    fn tuning<'b>(&'b self, steps: impl Fn(&'b Group) -> Option<&'b Steps>) -> Tuning {
-        let mut tuning = Tuning::default();
+    /// Adds a record for each group that has steps.
+    fn tuning<'b>(&'b self, mut tuning: Tuning, steps: impl Fn(&'b Group) -> Option<&'b Steps>) -> Tuning {
         for group in &self.groups {
             let Some(steps) = steps(group) else { continue };
             tuning.add(group.form.key, "a candidate".into(), steps.clone());
