@@ -36,7 +36,7 @@ fn build(folder: &Path, tuning: &Path) -> common::Ran {
 }
 
 fn digits(file: &str, more: &[&str]) -> Vec<u64> {
-    let args = ["run", file, "--top", "1", "--json"].iter().chain(more).map(ToString::to_string);
+    let args = ["run", file, "--top", "1", "--json"].into_iter().chain(more.iter().copied()).map(String::from);
     best(&mlc(args.chain(pictures())).fine().json())
 }
 
@@ -47,9 +47,10 @@ fn records_decide_schedules_and_no_result() {
     fs::write(&file, records(None).text()).unwrap();
     mlc(["build", &example_text("digits.onnx"), "-o", &plain.display().to_string()]).fine();
     let tuned = build(folder.path(), &file).json();
-    let count = tuned["tuning"]["records"].as_u64().unwrap();
-    assert!(count > 3 && tuned["tuning"]["used"].as_u64() == Some(count), "{tuned}");
-    assert_eq!(tuned["tuning"]["ignored"], serde_json::json!([]));
+    let count = |key: &str| tuned["tuning"][key].as_u64().unwrap() as usize;
+    // A few need more registers than there are.
+    let ignored = tuned["tuning"]["ignored"].as_array().unwrap();
+    assert!(count("used") > 3 && count("used") + ignored.len() == count("records"), "{ignored:?}");
     let read = |path: &Path| fs::read(path.join("digits.so")).unwrap();
     assert!(read(&plain) != read(folder.path()), "records change code");
     let expected: Vec<u64> = (0..10).collect();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use mlc_ir::Graph;
 
-    /// What [`check`] says of steps for a product of two matrices, `o0` rows and `o1` columns.
+    /// What [`check`] says of steps for a product of two matrices, whose axes are called ROW and COLUMN.
     fn said(steps: &[&str]) -> Result<(), String> {
         let graph = "graph @g(%a: f32[m, 64], %b: f32[64, 32]) {
             %y = MatMul(%a, %b) : f32[m, 32]
@@ -111,30 +111,32 @@ mod tests {
         let layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
         let mut kernels = Vec::new();
         mlc_ir::program::Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
-        let steps: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
+        let outer = kernels[0].outer_axes();
+        let named = |step: &&str| step.replace("ROW", &outer[0]).replace("COLUMN", &outer[1]);
+        let steps: Vec<Step> = steps.iter().map(|step| named(step).parse().unwrap()).collect();
         check(&steps, kernels[0], &program, &layouts, &Target::avx2()).map(drop)
     }
 
     #[test]
     fn every_rule_has_steps_that_break_it() {
-        let good = ["order(o0, o1)", "vector(o1, 8)", "block(o1, 2)", "block(o0, 6)", "parallel(o0, 4)"];
+        let good = ["order(ROW, COLUMN)", "vector(COLUMN, 8)", "block(COLUMN, 2)", "block(ROW, 6)", "parallel(ROW, 4)"];
         assert_eq!(said(&good), Ok(()));
         assert_eq!(said(&[]), Ok(()));
         let bad: [(&[&str], &str); 14] = [
-            (&["mask(o1)"], "has no lanes"),
-            (&["vector(o1, 8)", "mask(o1)"], "no masks"),
-            (&["order(o1)"], "does not name the outer axes"),
-            (&["vector(o1, 16)"], "a power of two from 4 to 8"),
-            (&["vector(o1, 6)"], "a power of two"),
-            (&["vector(o1, 2)"], "a power of two"),
+            (&["mask(COLUMN)"], "has no lanes"),
+            (&["vector(COLUMN, 8)", "mask(COLUMN)"], "no masks"),
+            (&["order(COLUMN)"], "does not name the outer axes"),
+            (&["vector(COLUMN, 16)"], "a power of two from 4 to 8"),
+            (&["vector(COLUMN, 6)"], "a power of two"),
+            (&["vector(COLUMN, 2)"], "a power of two"),
             (&["vector(x, 8)"], "no such axis"),
-            (&["vector(o0, 8)", "vector(o1, 8)"], "two axes"),
+            (&["vector(ROW, 8)", "vector(COLUMN, 8)"], "two axes"),
             (&["block(x, 4)"], "no axis `x`"),
-            (&["block(o0, 0)"], "the block is empty"),
-            (&["block(o0, 65)"], "at most 64"),
-            (&["block(o0, 4)", "block(o0, 4)"], "says again"),
-            (&["block(o0, 64)", "block(o1, 64)"], "too much code"),
-            (&["parallel(o0, 0)"], "a task does nothing"),
+            (&["block(ROW, 0)"], "the block is empty"),
+            (&["block(ROW, 65)"], "at most 64"),
+            (&["block(ROW, 4)", "block(ROW, 4)"], "says again"),
+            (&["block(ROW, 64)", "block(COLUMN, 64)"], "too much code"),
+            (&["parallel(ROW, 0)"], "a task does nothing"),
         ];
         for (steps, why) in bad {
             let said = said(steps).expect_err(why);

@@ -43,10 +43,11 @@ impl Random {
 
     fn step(&mut self, axes: &[Name], outer: &[Name]) -> Step {
         let axis = self.of(axes);
-        match self.below(4) {
+        match self.below(5) {
             0 => Step::Order(self.shuffled(outer)),
             1 => Step::Vector(axis, self.of(&[0, 1, 2, 3, 4, 4, 8, 8, 16, 16, 32, u16::MAX])),
             2 => Step::Block(axis, self.number()),
+            3 => Step::Mask(axis),
             _ => Step::Parallel(if self.below(8) == 0 { axis } else { self.of(outer) }, self.number()),
         }
     }
@@ -81,7 +82,7 @@ impl Random {
                 _ => match steps.get_mut(place) {
                     Some(Step::Order(order)) => *order = self.shuffled(order),
                     Some(Step::Block(_, n) | Step::Parallel(_, n)) => *n = self.number(),
-                    Some(Step::Vector(axis, _)) => *axis = self.of(&axes),
+                    Some(Step::Vector(axis, _) | Step::Mask(axis)) => *axis = self.of(&axes),
                     None => {}
                 },
             }
