@@ -49,6 +49,7 @@ fn check(model: &str, cases: &[&str], target: &str, library: Emit) {
 
 fn build(test: &Test, target: &str, library: Emit, folder: &Path) {
     let args = Args {
+        tuning: Default::default(),
         model: test.model.clone(),
         target: target.into(),
         cpu: None,
