@@ -150,6 +150,6 @@ fn explain_shows_fusion_and_memory() {
     };
     let most = steps.iter().map(sum).max();
     assert!(most == memory["peak"]["bytes"].as_u64() && most <= arena && most > Some(0), "{memory}");
-    let text = mlc(&fixed[..4].iter().chain(&["--explain"]).collect::<Vec<_>>()).fine().out;
+    let text = mlc(fixed[..4].iter().chain(&["--explain"]).collect::<Vec<_>>()).fine().out;
     assert!(text.contains("sizes depend on dims") && text.contains("*batch"), "{text}");
 }
