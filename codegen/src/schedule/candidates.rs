@@ -2,14 +2,16 @@
 //!
 //! In: a kernel and a target.  Out: lists of steps; the first is what [`choose`] chooses, so that whoever measures
 //! nothing gets that one.
-//! Invariant: all pass [`check`].
+//! Invariant: all but the first pass [`check`]. Kernels with nests of their own have no others.
 
 use super::choose::{
-    LATENCY, best_vector, block_rows, choose, inner_steps, lanes, most_rows, order_steps, row_axes, vector_steps,
+    LATENCY, best_vector, block_rows, choose, epilogue_steps, inner_steps, lanes, most_rows, order_steps, row_axes, vector_steps,
     vectors,
 };
 use super::choose::{innermost, with_tasks};
 use super::cost::Judge;
+use super::nests::kept;
+use super::rows::has_nests;
 use super::estimate::estimate;
 use super::{NARROWEST, Plan, Step, check, inner_axes, is_serial};
 use crate::layout::Layout;
@@ -33,7 +35,7 @@ pub fn candidates(
     most: usize,
 ) -> Vec<Vec<Step>> {
     let chosen = choose(kernel, program, layouts, target);
-    if is_serial(kernel) {
+    if is_serial(kernel) || has_nests(kernel) {
         return vec![chosen];
     }
     let search = Search {
@@ -81,7 +83,9 @@ impl Search<'_> {
     fn ranked(&self) -> Vec<(f64, Vec<Step>)> {
         let (cost, _) = best_vector(self.judge, self.outer, self.target);
         let forms = if self.judge.has_lanes() { self.forms() } else { vec![order_steps(self.judge, self.outer, None)] };
-        let priced = |steps: Vec<Step>| {
+        let usual: Vec<Step> = kept(self.judge.kernel, &|_| false).into_iter().map(Step::Keep).collect();
+        let priced = |mut steps: Vec<Step>| {
+            steps.extend_from_slice(&usual);
             let plan = Plan::new(self.judge.kernel, &steps).ok()?;
             let price = estimate(self.judge, &plan, self.target);
             Some((price, with_tasks(steps, self.judge, cost)))
@@ -143,7 +147,8 @@ impl Search<'_> {
                     let blocks = [Step::Block(axis.clone(), columns), Step::Block(rows.clone(), height)];
                     for wide in self.lane_forms(axis, lanes) {
                         let steps = [&[Step::Order(order.clone())], &wide[..], &blocks].concat();
-                        forms.extend(self.with_folds(steps));
+                        let looped = |steps: Vec<Step>| [steps, epilogue_steps(self.judge)].concat();
+                        forms.extend(self.with_folds(steps).into_iter().map(looped));
                     }
                 }
             }

@@ -5,14 +5,18 @@
 //!
 //! In: a kernel and steps.  Out: a [`Plan`], or why there is none.
 //! Invariants: a stage has lanes along one axis, the innermost of its fold if it folds it, and no more of them than the
-//! target has; what lowering writes out is bounded, and with it the code and the time to make it.
+//! target has; a stage is kept in scratch memory where the compiler keeps it, and where it has to be because its kernel's
+//! epilogue is a loop; what lowering writes out and what it keeps are bounded, and with them code, the time to make it, and
+//! memory.
 
 use super::cost::Judge;
-use super::{NARROWEST, Plan, Step, inner_axes};
+use super::{NARROWEST, Plan, Step, inner_axes, nests};
+use super::rows::has_nests;
 use crate::layout::Layout;
 use mlc_ir::Name;
 use mlc_ir::program::{Kernel, Program, Stage};
 use mlc_ir::target::Target;
+use std::collections::BTreeSet;
 
 /// Points of an axis, or vectors, in one block.
 const MOST_BLOCK: u32 = 64;
@@ -20,6 +24,8 @@ const MOST_BLOCK: u32 = 64;
 /// So many times the code of the chosen schedule is always granted, and so many operations to every kernel.
 const MOST_GROWTH: f64 = 4.0;
 const MOST_WRITTEN: f64 = 4000.0;
+/// So many values may be kept, or so many times as many as the chosen schedule keeps.
+const MOST_KEPT: f64 = 16384.0;
 
 /// Puts steps together if they are legal for a kernel.
 ///
@@ -32,6 +38,7 @@ pub fn check(
     layouts: &[Layout],
     target: &Target,
 ) -> Result<Plan, String> {
+    kept_as_usual(steps, kernel)?;
     each_once(steps)?;
     let plan = Plan::new(kernel, steps).map_err(|error| error.message)?;
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
@@ -41,16 +48,45 @@ pub fn check(
             Step::Mask(_) if !target.masks => return Err("there are no masks here".into()),
             Step::Block(axis, _) if kernel.extent(axis).is_none() => return Err(format!("there is no axis `{axis}`")),
             Step::Block(_, n) if *n > MOST_BLOCK => return Err(format!("a block has at most {MOST_BLOCK} points")),
-            Step::Order(_) | Step::Block(..) | Step::Mask(_) | Step::Parallel(..) => {}
+            _ => {}
         }
     }
-    kernel.stages.iter().try_for_each(|stage| one_vector(stage, &plan))?;
+    let mut stages = kernel.stages.iter().enumerate();
+    stages.try_for_each(|(number, stage)| one_vector(plan.nest_of(number).start, stage, &plan))?;
     let usual = Plan::new(kernel, &super::choose(kernel, program, layouts, target)).map_err(|error| error.message)?;
     let most = (MOST_GROWTH * judge.written(&usual)).max(MOST_WRITTEN);
     if judge.written(&plan) > most {
         return Err("it writes out too much code".into());
     }
+    if judge.kept(&plan) > (MOST_GROWTH * judge.kept(&usual)).max(MOST_KEPT) {
+        return Err("it keeps too much in scratch memory".into());
+    }
     Ok(plan)
+}
+
+/// Whether steps keep what is read after its nest has ended, and cut no nest but that of an epilogue.
+fn kept_as_usual(steps: &[Step], kernel: &Kernel) -> Result<(), String> {
+    if has_nests(kernel) {
+        return Err("later nests read what its contractions keep: only the compiler schedules such a kernel".into());
+    }
+    if let Some(step) = steps.iter().find(|step| matches!(step, Step::Within(..))) {
+        return Err(format!("{step} is for kernels whose nests have lanes of their own"));
+    }
+    let all = |of: &dyn Fn(&Step) -> Option<usize>| steps.iter().filter_map(of).collect::<BTreeSet<usize>>();
+    let single = all(&|step| if let Step::Single(stage) = step { Some(*stage) } else { None });
+    let kept = all(&|step| if let Step::Keep(stage) = step { Some(*stage) } else { None });
+    if single.is_empty() {
+        let usual = BTreeSet::from_iter(nests::kept(kernel, &|_| false));
+        return if kept == usual { Ok(()) } else { Err(format!("it has to keep {usual:?} in scratch memory alone")) };
+    }
+    let blocked = |step: &Step| matches!(step, Step::Block(axis, n) if *n > 1 && kernel.outer_axes().contains(axis));
+    if nests::epilogue(kernel).is_empty() || (single, kept) != (BTreeSet::from([1]), BTreeSet::from([0])) {
+        return Err("only the epilogue of a fold is a loop, and it reads the fold alone from scratch memory".into());
+    }
+    if !steps.iter().any(blocked) {
+        return Err("its epilogue is a loop over a block, and there is none".into());
+    }
+    Ok(())
 }
 
 fn each_once(steps: &[Step]) -> Result<(), String> {
@@ -60,6 +96,9 @@ fn each_once(steps: &[Step]) -> Result<(), String> {
         Step::Block(axis, _) => ("block", Some(axis.clone())),
         Step::Mask(axis) => ("mask", Some(axis.clone())),
         Step::Parallel(axis, _) => ("parallel", Some(axis.clone())),
+        Step::Within(stage, _) => ("within", Some(stage.to_string().into())),
+        Step::Single(stage) => ("single", Some(stage.to_string().into())),
+        Step::Keep(stage) => ("keep", Some(stage.to_string().into())),
     };
     for (place, step) in steps.iter().enumerate() {
         if steps[..place].iter().any(|before| subject(before) == subject(step)) {
@@ -81,9 +120,9 @@ fn lanes_exist(lanes: u16, judge: &Judge, target: &Target) -> Result<(), String>
 }
 
 /// A point has lanes along one axis; a fold along its innermost axis has an accumulator for each vector.
-fn one_vector(stage: &Stage, plan: &Plan) -> Result<(), String> {
+fn one_vector(nest: usize, stage: &Stage, plan: &Plan) -> Result<(), String> {
     let axes: Vec<&Name> = plan.outer.iter().chain(inner_axes(stage, &plan.outer)).collect();
-    let mut wide = axes.iter().filter(|axis| plan.lanes(axis) > 1);
+    let mut wide = axes.iter().filter(|axis| plan.lanes(nest, axis) > 1);
     let (first, second) = (wide.next(), wide.next());
     if second.is_some() {
         return Err("a stage has lanes along two axes".into());
