@@ -103,7 +103,7 @@ fn check(graph: Graph) -> Result<usize, String> {
     let mut count = 0;
     for target in [Target::x86_64(), Target::avx512()] {
         let layouts = assign(&mut program, &target);
-        let arena = memory::plan(&program, &layouts);
+        let arena = memory::plan(&program, &layouts, []);
         for n in [0, 1, 2, 3, 7, 16, 100, 513] {
             count = wrong(&program, &layouts, &arena, n).map_err(|e| format!("where dims are {n}: {e}"))?;
         }
@@ -153,7 +153,7 @@ fn a_plan_that_is_wrong_is_found() {
 }";
     let (mut program, _) = optimize(Graph::parse(text).unwrap(), Options::default()).unwrap();
     let layouts = assign(&mut program, &Target::x86_64());
-    let mut arena = memory::plan(&program, &layouts);
+    let mut arena = memory::plan(&program, &layouts, []);
     assert_eq!(wrong(&program, &layouts, &arena, 1), Ok(2));
     arena.places.values_mut().for_each(|place| place.offset = Index::zero());
     assert!(wrong(&program, &layouts, &arena, 1).unwrap_err().contains("meets"));

@@ -5,14 +5,14 @@
 //! Invariant: all but the first pass [`check`]. Kernels with nests of their own have no others.
 
 use super::choose::{
-    LATENCY, best_vector, block_rows, choose, epilogue_steps, inner_steps, lanes, most_rows, order_steps, row_axes, vector_steps,
-    vectors,
+    LATENCY, best_vector, block_rows, choose, epilogue_steps, inner_steps, lanes, most_rows, order_steps, row_axes,
+    vector_steps, vectors,
 };
 use super::choose::{innermost, with_tasks};
 use super::cost::Judge;
+use super::estimate::estimate;
 use super::nests::kept;
 use super::rows::has_nests;
-use super::estimate::estimate;
 use super::{NARROWEST, Plan, Step, check, inner_axes, is_serial};
 use crate::layout::Layout;
 use mlc_ir::Name;

@@ -10,8 +10,8 @@
 //! memory.
 
 use super::cost::Judge;
-use super::{NARROWEST, Plan, Step, inner_axes, nests};
 use super::rows::has_nests;
+use super::{NARROWEST, Plan, Step, inner_axes, nests};
 use crate::layout::Layout;
 use mlc_ir::Name;
 use mlc_ir::program::{Kernel, Program, Stage};
@@ -138,29 +138,60 @@ fn one_vector(nest: usize, stage: &Stage, plan: &Plan) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mlc_ir::Graph;
 
-    /// What [`check`] says of steps for a product of two matrices, whose axes are called ROW and COLUMN.
-    fn said(steps: &[&str]) -> Result<(), String> {
-        let graph = "graph @g(%a: f32[m, 64], %b: f32[64, 32]) {
-            %y = MatMul(%a, %b) : f32[m, 32]
-            return %y
+    /// A product of two matrices, and what becomes of it.
+    const PRODUCT: &str = "
+        kernel product [%ROW: m, %COLUMN: 32, %c0: 64] {
+          %0 [%ROW, %COLUMN] = sum[%c0] @0[%ROW, %c0] * @1[%c0, %COLUMN] -> @2[%ROW, %COLUMN]
         }";
-        let program = Graph::parse(graph).unwrap().to_program().unwrap();
+    const WITH_EPILOGUE: &str = "
+        kernel product [%ROW: m, %COLUMN: 32, %c0: 64] {
+          %0 [%ROW, %COLUMN] = sum[%c0] @0[%ROW, %c0] * @1[%c0, %COLUMN]
+          %1 [%ROW, %COLUMN] = tanh(%0) -> @2[%ROW, %COLUMN]
+        }";
+    const SOFTMAX: &str = "
+        kernel softmax [%ROW: m, %c0: 32] {
+          %0 [%ROW] = max[%c0] @2[%ROW, %c0]
+          %1 [%ROW, %c0] = exp(@2[%ROW, %c0] - %0)
+          %2 [%ROW] = sum[%c0] %1
+          %3 [%ROW, %c0] = %1 / %2 -> @3[%ROW, %c0]
+        }";
+    const DIVIDED: &str = "
+        kernel divided [%ROW: m, %c0: 32, %c1: 64] {
+          %0 [%ROW, %c0] = sum[%c1] @0[%ROW, %c1] * @1[%c1, %c0]
+          %1 [%ROW] = max[%c0] %0
+          %2 [%ROW, %c0] = %0 / %1 -> @2[%ROW, %c0]
+        }";
+
+    /// What [`check`] says of steps for a kernel.
+    fn said(kernel: &str, steps: &[&str]) -> Result<(), String> {
+        let output = if kernel == SOFTMAX { (2, 3) } else { (0, 2) };
+        let text = format!(
+            "program p {{
+              symbol m: 0..
+              buffer @0 a: f32[m, 64]
+              buffer @1 b: f32[64, 32]
+              buffer @2 c: f32[m, 32]
+              buffer @3 d: f32[m, 32]
+              inputs @{}, @1
+              outputs @{}
+              {kernel}
+            }}",
+            output.0, output.1
+        );
+        let program = Program::parse(&text, &|_| None).unwrap();
         let layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
         let mut kernels = Vec::new();
         mlc_ir::program::Step::visit_kernels(&program.body, &mut |kernel| kernels.push(kernel));
-        let outer = kernels[0].outer_axes();
-        let named = |step: &&str| step.replace("ROW", &outer[0]).replace("COLUMN", &outer[1]);
-        let steps: Vec<Step> = steps.iter().map(|step| named(step).parse().unwrap()).collect();
+        let steps: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
         check(&steps, kernels[0], &program, &layouts, &Target::avx2()).map(drop)
     }
 
     #[test]
     fn every_rule_has_steps_that_break_it() {
         let good = ["order(ROW, COLUMN)", "vector(COLUMN, 8)", "block(COLUMN, 2)", "block(ROW, 6)", "parallel(ROW, 4)"];
-        assert_eq!(said(&good), Ok(()));
-        assert_eq!(said(&[]), Ok(()));
+        assert_eq!(said(PRODUCT, &good), Ok(()));
+        assert_eq!(said(PRODUCT, &[]), Ok(()));
         let bad: [(&[&str], &str); 14] = [
             (&["mask(COLUMN)"], "has no lanes"),
             (&["vector(COLUMN, 8)", "mask(COLUMN)"], "no masks"),
@@ -178,7 +209,33 @@ mod tests {
             (&["parallel(ROW, 0)"], "a task does nothing"),
         ];
         for (steps, why) in bad {
-            let said = said(steps).expect_err(why);
+            let said = said(PRODUCT, steps).expect_err(why);
+            assert!(said.contains(why), "{steps:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_is_read_later() {
+        let block = ["vector(COLUMN, 8)", "block(ROW, 4)"];
+        let with = |steps: &[&'static str]| [&block[..], steps].concat();
+        assert_eq!(said(WITH_EPILOGUE, &block), Ok(()));
+        assert_eq!(said(WITH_EPILOGUE, &with(&["keep(%0)", "single(%1)"])), Ok(()));
+        assert_eq!(said(SOFTMAX, &["keep(%1)", "vector(c0, 8)"]), Ok(()));
+        let bad: [(&str, &[&str], &str); 11] = [
+            (WITH_EPILOGUE, &["keep(%0)", "single(%1)"], "there is none"),
+            (WITH_EPILOGUE, &with(&["keep(%0)"]), "has to keep {}"),
+            (WITH_EPILOGUE, &with(&["single(%1)"]), "only the epilogue"),
+            (WITH_EPILOGUE, &with(&["keep(%0)", "single(%0)"]), "only the epilogue"),
+            (WITH_EPILOGUE, &with(&["keep(%0)", "keep(%0)", "single(%1)"]), "says again"),
+            (WITH_EPILOGUE, &with(&["%0 block(c0, 4)"]), "lanes of their own"),
+            (PRODUCT, &with(&["keep(%0)", "single(%1)"]), "only the epilogue"),
+            (SOFTMAX, &["vector(c0, 8)"], "has to keep {1}"),
+            (SOFTMAX, &["keep(%1)", "keep(%3)"], "has to keep {1}"),
+            (SOFTMAX, &["keep(%1)", "block(ROW, 64)", "vector(ROW, 8)"], "too much"),
+            (DIVIDED, &[], "only the compiler"),
+        ];
+        for (kernel, steps, why) in bad {
+            let said = said(kernel, steps).expect_err(why);
             assert!(said.contains(why), "{steps:?}: {said}");
         }
     }

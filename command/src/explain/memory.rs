@@ -88,11 +88,12 @@ impl<'a> Timeline<'a> {
         row.into_iter().collect()
     }
 
-    /// For people; `weights` and `scratch` are what else a run needs.
-    pub fn text(&self, weights: &str, scratch: u64) -> String {
-        let size = &self.arena.size;
-        let arena = size.as_const().map_or_else(|| format!("{size} bytes"), |n| bytes(n as u64));
-        let scratch = if scratch == 0 { "none".into() } else { format!("{} a thread", bytes(scratch)) };
+    /// For people; `weights` are what else a run needs.
+    pub fn text(&self, weights: &str) -> String {
+        let said = |size: &Index| size.as_const().map_or_else(|| format!("{size} bytes"), |n| bytes(n as u64));
+        let Arena { size, scratch, .. } = self.arena;
+        let arena = said(size);
+        let scratch = if scratch.is(0) { "none".into() } else { format!("{} a thread", said(scratch)) };
         let mut text = format!("memory: arena {arena}; weights {weights}; scratch {scratch}\n");
         if self.places.is_empty() {
             return text + "  no buffers between kernels\n";
@@ -182,7 +183,7 @@ impl<'a> Timeline<'a> {
     }
 
     /// For programs: every buffer, and what is alive at every step.
-    pub fn json(&self, weights: u64, scratch: u64) -> Value {
+    pub fn json(&self, weights: u64) -> Value {
         let number = |index: &Index| index.as_const().map_or_else(|| json!(index.to_string()), |n| json!(n));
         let place = |place: &&Place| {
             json!({
@@ -200,7 +201,7 @@ impl<'a> Timeline<'a> {
             })
         };
         json!({
-            "arena": number(&self.arena.size), "weights_bytes": weights, "scratch_bytes": scratch,
+            "arena": number(&self.arena.size), "weights_bytes": weights, "scratch_bytes": number(&self.arena.scratch),
             "peak": self.peak().map(|(moment, bytes)| json!({ "step": moment + 1, "bytes": bytes })),
             "buffers": self.places.iter().map(place).collect::<Vec<_>>(),
             "steps": self.arena.moments.iter().enumerate().map(step).collect::<Vec<_>>(),
@@ -220,19 +221,21 @@ mod tests {
             (1, place("b", a.clone(), b.clone(), (1, 2))),
             (2, place("c", Index::zero(), c, (2, 3))),
         ];
-        Arena { places: places.into(), size: a + b, moments: ["k0", "k1", "k2", "k3"].map(String::from).into() }
+        let moments = ["k0", "k1", "k2", "k3"].map(String::from).into();
+        Arena { places: places.into(), size: a + b, scratch: Index::from(64), moments }
     }
 
     #[test]
     fn a_chart_shows_who_follows_whom() {
         let arena = arena([Index::from(1000), Index::from(2000), Index::from(500)]);
         let timeline = Timeline::new(&arena);
-        let text = timeline.text("none", 0);
+        let text = timeline.text("none");
         assert!(text.contains("peak: 3000 bytes of the arena's 3000 bytes at step 2 of 4, k1"), "{text}");
+        assert!(text.contains("scratch 64 bytes a thread"), "{text}");
         assert!(text.contains("██    a\n") && text.contains(" ██   b\n"), "{text}");
         assert!(text.contains("  ██  c, where a was"), "{text}");
         assert!(text.contains("▂█▆▁"), "{text}");
-        let json = timeline.json(7, 0);
+        let json = timeline.json(7);
         assert_eq!(json["steps"][1]["alive"].as_array().map(Vec::len), Some(2));
         assert_eq!((&json["buffers"][2]["reuses"], &json["steps"][2]["bytes"]), (&json!("a"), &json!(2500)));
         assert_eq!(json["peak"], json!({ "step": 2, "bytes": 3000 }));
@@ -243,9 +246,9 @@ mod tests {
         let n = Index::sym("n");
         let arena = arena([n.clone() * 64, n.clone() * 128, n * 64]);
         let timeline = Timeline::new(&arena);
-        let text = timeline.text("none", 0);
+        let text = timeline.text("none");
         assert!(text.contains("██▒▒    2 buffers  64*n, at 0"), "{text}");
-        let json = timeline.json(0, 0);
+        let json = timeline.json(0);
         assert_eq!((&json["buffers"][1]["bytes"], &json["peak"]), (&json!("128*n"), &json!(null)));
     }
 }

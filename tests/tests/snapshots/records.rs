@@ -41,13 +41,17 @@ impl Random {
         self.of(&[0, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 12, 16, 31, 63, 64, 65, 1000, u32::MAX])
     }
 
-    fn step(&mut self, axes: &[Name], outer: &[Name]) -> Step {
+    fn step(&mut self, kernel: &Kernel, axes: &[Name], outer: &[Name]) -> Step {
         let axis = self.of(axes);
-        match self.below(5) {
+        let stage = self.below(kernel.stages.len() + 1);
+        match self.below(8) {
             0 => Step::Order(self.shuffled(outer)),
             1 => Step::Vector(axis, self.of(&[0, 1, 2, 3, 4, 4, 8, 8, 16, 16, 32, u16::MAX])),
             2 => Step::Block(axis, self.number()),
             3 => Step::Mask(axis),
+            4 => Step::Keep(stage),
+            5 => Step::Single(stage),
+            6 => Step::Within(stage, Box::new(Step::Block(axis, self.number()))),
             _ => Step::Parallel(if self.below(8) == 0 { axis } else { self.of(outer) }, self.number()),
         }
     }
@@ -70,24 +74,38 @@ impl Random {
         axes.push(self.of(&outer));
         if self.below(4) == 0 {
             let count = self.below(7);
-            return (0..count).map(|_| self.step(&axes, &outer)).collect();
+            return (0..count).map(|_| self.step(kernel, &axes, &outer)).collect();
         }
         let mut steps = self.of(candidates);
         for _ in 0..self.below(3) {
             let place = self.below(steps.len());
-            match self.below(4) {
+            match self.below(5) {
                 0 if !steps.is_empty() => drop(steps.remove(place)),
-                1 => steps.push(self.step(&axes, &outer)),
-                2 => steps.insert(place, self.step(&axes, &outer)),
+                1 => steps.push(self.step(kernel, &axes, &outer)),
+                2 => steps.insert(place, self.step(kernel, &axes, &outer)),
+                3 => turn_epilogue(&mut steps),
                 _ => match steps.get_mut(place) {
                     Some(Step::Order(order)) => *order = self.shuffled(order),
                     Some(Step::Block(_, n) | Step::Parallel(_, n)) => *n = self.number(),
                     Some(Step::Vector(axis, _) | Step::Mask(axis)) => *axis = self.of(&axes),
+                    Some(Step::Keep(stage) | Step::Single(stage) | Step::Within(stage, _)) => {
+                        *stage = self.below(kernel.stages.len() + 1);
+                    }
                     None => {}
                 },
             }
         }
         steps
+    }
+}
+
+/// An epilogue that is a loop is written out, and one that is not is made a loop.
+fn turn_epilogue(steps: &mut Vec<Step>) {
+    let looped = [Step::Keep(0), Step::Single(1)];
+    let before = steps.len();
+    steps.retain(|step| !looped.contains(step));
+    if steps.len() == before {
+        steps.extend(looped);
     }
 }
 

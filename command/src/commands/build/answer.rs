@@ -39,7 +39,6 @@ pub(super) struct Sizes {
     code: u64,
     kernels: Vec<String>,
     plan: Arena,
-    scratch: u64,
     /// Kernels left to Cranelift though the processor has wider vectors, and why.
     narrow: Vec<String>,
 }
@@ -57,7 +56,6 @@ impl Sizes {
             code: crate::artifact::text_bytes(&compiled.object),
             kernels: description.kernels.clone(),
             plan: compiled.arena.clone(),
-            scratch: description.arena.scratch,
             narrow: crate::listing::left_to_cranelift(&compiled.kernels),
         }
     }
@@ -132,7 +130,7 @@ impl Built<'_> {
             "times_ms": self.stages.json(),
             "passes_ms": passes.collect::<Vec<_>>(),
             "warnings": self.report.warnings,
-            "memory": self.args.explain.then(|| Timeline::new(&sizes.plan).json(sizes.weights, sizes.scratch)),
+            "memory": self.args.explain.then(|| Timeline::new(&sizes.plan).json(sizes.weights)),
             "tuning": self.records.json(&self.tuned),
             "fusion": {
                 "before": report.before, "after": report.after,
@@ -157,6 +155,6 @@ impl Built<'_> {
         }
         self.report.warnings.iter().for_each(|warning| text += &format!("  not proven: {warning}\n"));
         let sizes = &self.sizes;
-        text + &Timeline::new(&sizes.plan).text(&self.weights(), sizes.scratch)
+        text + &Timeline::new(&sizes.plan).text(&self.weights())
     }
 }
