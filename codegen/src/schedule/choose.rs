@@ -18,7 +18,7 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
-    let (cost, mut steps) = if rows::has_nests(kernel) {
+    let (cost, steps) = if rows::has_nests(kernel) {
         rows::steps(&judge, &outer, target)
     } else {
         let (cost, mut steps) = common_steps(&judge, &outer, target);

@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 /// `run` and `bench` take with --tuning: in a comparison of its own its median is at least 3% less, and three of four of its
 /// runs are faster than three of four of the usual build's.
 ///
+/// A build proves that code made by records stays in bounds, which takes a large model some seconds more where dimensions
+/// are symbolic. Attention and other kernels of several contractions have no records.
+///
 /// Records are for kernels of the same form, whatever model they are in; a size that --dim fixes is part of the form. So
 /// give the --dim that you build with, and say with --size how large to measure what stays symbolic.
 #[derive(clap::Args, Clone, Debug)]
