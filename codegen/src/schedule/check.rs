@@ -52,7 +52,7 @@ pub fn check(
         }
     }
     let mut stages = kernel.stages.iter().enumerate();
-    stages.try_for_each(|(number, stage)| one_vector(plan.nest_of(number).start, stage, &plan))?;
+    stages.try_for_each(|(number, stage)| one_vector(plan.nest_of(number).start, stage, &plan, &judge))?;
     let usual = Plan::new(kernel, &super::choose(kernel, program, layouts, target)).map_err(|error| error.message)?;
     let most = (MOST_GROWTH * judge.written(&usual)).max(MOST_WRITTEN);
     if judge.written(&plan) > most {
@@ -120,7 +120,7 @@ fn lanes_exist(lanes: u16, judge: &Judge, target: &Target) -> Result<(), String>
 }
 
 /// A point has lanes along one axis; a fold along its innermost axis has an accumulator for each vector.
-fn one_vector(nest: usize, stage: &Stage, plan: &Plan) -> Result<(), String> {
+fn one_vector(nest: usize, stage: &Stage, plan: &Plan, judge: &Judge) -> Result<(), String> {
     let axes: Vec<&Name> = plan.outer.iter().chain(inner_axes(stage, &plan.outer)).collect();
     let mut wide = axes.iter().filter(|axis| plan.lanes(nest, axis) > 1);
     let (first, second) = (wide.next(), wide.next());
@@ -128,6 +128,9 @@ fn one_vector(nest: usize, stage: &Stage, plan: &Plan) -> Result<(), String> {
         return Err("a stage has lanes along two axes".into());
     }
     let Some(axis) = first else { return Ok(()) };
+    if !judge.stores_alike(stage, axis) {
+        return Err(format!("lanes run along `{axis}`, on which it depends what is stored"));
+    }
     let folded = stage.reduce.as_ref().is_some_and(|reduce| reduce.axes.contains(axis));
     if folded && axes.last() != Some(axis) {
         return Err(format!("lanes run along `{axis}`, which is not the innermost axis of its fold"));
