@@ -35,6 +35,10 @@ pub const WORKERS: i32 = 13;
 pub const DIMS_DIFFER: i32 = 14;
 /// The dims of the inputs are so small that a tensor between them and the outputs would have fewer than no elements.
 pub const DIMS_TOO_SMALL: i32 = 15;
+/// The model has kernels for a GPU, and the host table offers none.
+pub const DEVICE_MISSING: i32 = 16;
+/// Something failed on the GPU.
+pub const DEVICE_FAILED: i32 = 17;
 /// The first code that belongs to a check of an input.
 pub const FIRST_CHECK: i32 = 100;
 
@@ -87,6 +91,12 @@ pub const CODES: &[Code] = &[
         name: "DIMS_TOO_SMALL",
         text: "the inputs are too small: a tensor inside the model would have a negative size",
     },
+    Code {
+        number: DEVICE_MISSING,
+        name: "DEVICE_MISSING",
+        text: "the model has kernels for a GPU and the host table offers none",
+    },
+    Code { number: DEVICE_FAILED, name: "DEVICE_FAILED", text: "the GPU failed: the host knows why" },
 ];
 
 /// The text for a code that is in no table.

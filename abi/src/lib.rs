@@ -26,7 +26,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::{offset_of, size_of};
 
 /// The version of everything in this crate; an artifact carries it and a host refuses others.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// The C declarations of [`Tensor`], [`Host`] and [`KernelFn`], with their own include guard.
 pub const C_TYPES: &str = include_str!("../include/mlc_types.h");
@@ -123,6 +123,8 @@ pub struct Host {
     pub profile: Option<ProfileFn>,
     /// Processor features (see [`feature`]), for artifacts that cannot ask the processor; 0 if unknown.
     pub features: u64,
+    /// A GPU, for artifacts with kernels for one; null if there is none.
+    pub device: *const Device,
 }
 
 impl Host {
@@ -138,7 +140,84 @@ impl Host {
     pub const PROFILE: i32 = offset_of!(Host, profile) as i32;
     /// Offset of `features`.
     pub const FEATURES: i32 = offset_of!(Host, features) as i32;
+    /// Offset of `device`.
+    pub const DEVICE: i32 = offset_of!(Host, device) as i32;
 }
+
+/// What a host program offers a model with kernels for a GPU; `mlc_device` in C. All functions return a [`code`]; what
+/// they start is done in that order, and a copy to the host has happened when it returns.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Device {
+    /// Handed back to the callbacks.
+    pub ctx: *mut c_void,
+    /// Called first in every run.
+    pub begin: BeginFn,
+    /// Starts a kernel.
+    pub launch: LaunchFn,
+    /// Copies between host and device.
+    pub copy: CopyFn,
+}
+
+impl Device {
+    /// Offset of `ctx`.
+    pub const CTX: i32 = offset_of!(Device, ctx) as i32;
+    /// Offset of `begin`.
+    pub const BEGIN: i32 = offset_of!(Device, begin) as i32;
+    /// Offset of `launch`.
+    pub const LAUNCH: i32 = offset_of!(Device, launch) as i32;
+    /// Offset of `copy`.
+    pub const COPY: i32 = offset_of!(Device, copy) as i32;
+}
+
+/// What a run needs on the device.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct DeviceNeeds {
+    /// The text of a PTX module, which ends in 0; the same in every run of a model.
+    pub code: *const c_char,
+    /// Packed weights on the host, the same in every run of a model.
+    pub weights: *const c_void,
+    /// Their size without slack; [`WEIGHTS_SLACK`] bytes follow.
+    pub weights_bytes: u64,
+    /// Memory for everything else.
+    pub arena_bytes: u64,
+    /// Written: address on the device of the weights.
+    pub device_weights: u64,
+    /// Written: address on the device of the memory, aligned to [`ARENA_ALIGN`].
+    pub device_arena: u64,
+}
+
+impl DeviceNeeds {
+    /// Offset of `code`.
+    pub const CODE: i32 = offset_of!(DeviceNeeds, code) as i32;
+    /// Offset of `weights`.
+    pub const WEIGHTS: i32 = offset_of!(DeviceNeeds, weights) as i32;
+    /// Offset of `weights_bytes`.
+    pub const WEIGHTS_BYTES: i32 = offset_of!(DeviceNeeds, weights_bytes) as i32;
+    /// Offset of `arena_bytes`.
+    pub const ARENA_BYTES: i32 = offset_of!(DeviceNeeds, arena_bytes) as i32;
+    /// Offset of `device_weights`.
+    pub const DEVICE_WEIGHTS: i32 = offset_of!(DeviceNeeds, device_weights) as i32;
+    /// Offset of `device_arena`.
+    pub const DEVICE_ARENA: i32 = offset_of!(DeviceNeeds, device_arena) as i32;
+    /// Size of one.
+    pub const SIZE: i32 = size_of::<DeviceNeeds>() as i32;
+}
+
+/// Threads of a block at most: entries of a module are compiled for no more.
+pub const DEVICE_BLOCK: u32 = 256;
+
+/// Makes code, weights and memory ready, if they are not, and writes where they are.
+pub type BeginFn = unsafe extern "C" fn(ctx: *mut c_void, needs: *mut DeviceNeeds) -> i32;
+
+/// Runs tasks `0..tasks`, one a thread, of the entry `k` followed by `kernel`, with `count` arguments.
+pub type LaunchFn =
+    unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, args: *const u64, count: u32, tasks: u64) -> i32;
+
+/// Copies bytes to the device if `up` is not 0, else from it.
+pub type CopyFn =
+    unsafe extern "C" fn(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32;
 
 /// A kernel: runs tasks `begin..end` with what its driver put into `args`, and its worker's scratch memory.
 pub type KernelFn = unsafe extern "C" fn(args: *const u64, begin: u64, end: u64, scratch: *mut u8);
@@ -187,9 +266,10 @@ mod tests {
             [0, 8, 16, 20, 24, 32]
         );
         assert_eq!(
-            [Host::ABI, Host::WORKERS, Host::CTX, Host::PARALLEL_FOR, Host::PROFILE, Host::FEATURES],
-            [0, 4, 8, 16, 24, 32]
+            [Host::ABI, Host::WORKERS, Host::CTX, Host::PARALLEL_FOR, Host::PROFILE, Host::FEATURES, Host::DEVICE],
+            [0, 4, 8, 16, 24, 32, 40]
         );
-        assert!(C_TYPES.contains("#define MLC_ABI 1u"));
+        assert_eq!([Device::CTX, Device::BEGIN, Device::LAUNCH, Device::COPY], [0, 8, 16, 24]);
+        assert!(C_TYPES.contains("#define MLC_ABI 2u"));
     }
 }

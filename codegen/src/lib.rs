@@ -12,6 +12,7 @@
 //! | [`linear`], [`math`] | cursors for indices, instructions for functions |
 //! | [`x86`] | a linear tile as machine code for AVX-512 and AVX2 |
 //! | [`clif`] | a linear tile as machine code, by Cranelift |
+//! | [`ptx`] | a linear tile as an entry of PTX, for GPUs |
 //! | [`artifact`] | objects, libraries, headers, manifests |
 
 pub mod artifact;
@@ -23,6 +24,7 @@ pub mod layout;
 pub mod linear;
 pub mod lower;
 pub mod math;
+pub mod ptx;
 pub mod schedule;
 pub mod signature;
 pub mod tuning;

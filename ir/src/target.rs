@@ -17,6 +17,10 @@ pub struct Target {
     pub l1_bytes: u32,
     /// Bytes of the second level cache of a core.
     pub l2_bytes: u32,
+    /// Cost below which a task is not worth handing to another thread, in cycles or so.
+    pub task_cost: u32,
+    /// So many tasks keep the threads of a large machine equally busy.
+    pub tasks: u32,
 }
 
 impl Target {
@@ -30,6 +34,8 @@ impl Target {
             masks: false,
             l1_bytes: 32 << 10,
             l2_bytes: 512 << 10,
+            task_cost: 30_000,
+            tasks: 64,
         }
     }
 
@@ -53,5 +59,18 @@ impl Target {
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
     pub fn aarch64() -> Target {
         Target { vector_regs: 32, lane_fma: true, adds_in_place: true, ..Target::x86_64() }
+    }
+
+    /// A GPU: a thread for every task, however little it does; neighbours run side by side and do the same, so that what
+    /// they read or write together is one access where it lies together.
+    pub fn gpu() -> Target {
+        Target {
+            vector_bytes: 4,
+            vector_regs: 32,
+            adds_in_place: true,
+            task_cost: 0,
+            tasks: u32::MAX,
+            ..Target::x86_64()
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Search<'_> {
             steps.extend_from_slice(&usual);
             let plan = Plan::new(self.judge.kernel, &steps).ok()?;
             let price = estimate(self.judge, &plan, self.target);
-            Some((price, with_tasks(steps, self.judge, cost)))
+            Some((price, with_tasks(steps, self.judge, cost, self.target)))
         };
         let mut ranked: Vec<_> = forms.into_iter().filter_map(priced).collect();
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0));

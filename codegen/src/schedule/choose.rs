@@ -25,14 +25,14 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
         steps.extend(kept);
         (cost, steps)
     };
-    with_tasks(steps, &judge, cost)
+    with_tasks(steps, &judge, cost, target)
 }
 
 /// Deals a kernel of a cost out to tasks.
-pub(super) fn with_tasks(mut steps: Vec<Step>, judge: &Judge, cost: f64) -> Vec<Step> {
+pub(super) fn with_tasks(mut steps: Vec<Step>, judge: &Judge, cost: f64, target: &Target) -> Vec<Step> {
     if let Ok(plan) = Plan::new(judge.kernel, &steps) {
         let width = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
-        steps.extend(parallel(judge, &plan.outer, &width, cost));
+        steps.extend(parallel(judge, &plan.outer, &width, cost, target));
     }
     steps
 }

@@ -6,15 +6,18 @@
 
 use super::Step;
 use super::cost::Judge;
+use mlc_ir::target::Target;
 use mlc_ir::{Index, Name};
 
-/// Cost below which a task is not worth handing to another thread: some microseconds.
-const LEAST: f64 = 30_000.0;
-/// So many tasks keep the threads of a large machine equally busy.
-const ENOUGH: f64 = 64.0;
-
 /// Steps that deal a kernel of a cost out. `width` is the number of points in an axis's block.
-pub(super) fn parallel(judge: &Judge, order: &[Name], width: &dyn Fn(&Name) -> f64, cost: f64) -> Vec<Step> {
+pub(super) fn parallel(
+    judge: &Judge,
+    order: &[Name],
+    width: &dyn Fn(&Name) -> f64,
+    cost: f64,
+    target: &Target,
+) -> Vec<Step> {
+    let (least, enough) = (f64::from(target.task_cost), f64::from(target.tasks));
     let mut steps = Vec::new();
     let (mut task, mut certain) = (cost, 1.0);
     for axis in order {
@@ -24,13 +27,13 @@ pub(super) fn parallel(judge: &Judge, order: &[Name], width: &dyn Fn(&Name) -> f
             continue;
         }
         // Of an unknown extent there may be enough even of what is cheap.
-        if certain >= ENOUGH || known && task < 2.0 * LEAST {
+        if certain >= enough || known && task < 2.0 * least {
             break;
         }
-        let worth = (LEAST * blocks / task).ceil();
+        let worth = (least * blocks / task).ceil();
         let mut grain = worth.max(1.0);
         if known {
-            let chunks = (blocks / grain.max((blocks * certain / ENOUGH).floor())).ceil();
+            let chunks = (blocks / grain.max((blocks * certain / enough).floor())).ceil();
             grain = (blocks / chunks).ceil();
             certain *= chunks;
         }

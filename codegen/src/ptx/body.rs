@@ -1,0 +1,333 @@
+//! The entry, loops, branches and cells.
+
+use super::align;
+use super::index::Level;
+use super::register::{Class, Reg, Val, bits};
+use mlc_ir::tile::{InRange, Inst, Op, Operand, Phase, Row, Space, Tile, Type};
+use mlc_ir::{DType, Error, Index, Name, Result};
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// The entry of a linear tile, under a name.
+///
+/// # Errors
+/// If the tile needs something that entries do not have.
+pub fn emit(tile: &Tile, name: &str) -> Result<String> {
+    if tile.phase != Phase::Linear {
+        return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
+    }
+    if tile.params.iter().any(|param| param.space == Space::Scratch) {
+        return Err(Error::unsupported(format!("tile `{}` has scratch memory", tile.name)));
+    }
+    let mut emitter = Emitter {
+        text: String::new(),
+        tile,
+        used: [0; Class::ALL.len()],
+        labels: 0,
+        bases: vec![],
+        symbols: HashMap::new(),
+        names: HashMap::new(),
+        multiples: HashMap::new(),
+        advancing: vec![],
+        levels: vec![Level::default()],
+    };
+    emitter.tile()?;
+    Ok(emitter.entry(name))
+}
+
+/// Bytes of an entry's parameters that every generation takes.
+const MOST_ARGS: usize = 500;
+
+/// What a name stands for.
+#[derive(Clone)]
+pub(super) enum Binding {
+    Value(Val),
+    Cell(Val),
+    /// The variable of a loop, or the task.
+    Number(Reg),
+    Cursor(Reg),
+}
+
+/// A cursor of this body that a loop advances.
+struct Advancing {
+    over: Name,
+    cursor: Reg,
+    by: Index,
+}
+
+pub(super) struct Emitter<'a> {
+    pub text: String,
+    pub tile: &'a Tile,
+    /// Registers of each class.
+    used: [usize; Class::ALL.len()],
+    labels: usize,
+    pub bases: Vec<Reg>,
+    pub symbols: HashMap<Name, Reg>,
+    pub names: HashMap<Name, Binding>,
+    /// What variables and cursors are multiples of.
+    pub multiples: HashMap<Name, i64>,
+    advancing: Vec<Advancing>,
+    pub levels: Vec<Level>,
+}
+
+impl Emitter<'_> {
+    pub fn reg(&mut self, class: Class) -> Reg {
+        let number = self.used[class as usize];
+        self.used[class as usize] += 1;
+        Reg { class, number }
+    }
+
+    /// Writes `op dst, operands;` into a new register.
+    pub fn let_(&mut self, class: Class, op: &str, operands: &[&dyn std::fmt::Display]) -> Reg {
+        let dst = self.reg(class);
+        let mut all: Vec<&dyn std::fmt::Display> = vec![&dst];
+        all.extend(operands);
+        self.ins(op, &all);
+        dst
+    }
+
+    /// Writes an instruction.
+    pub fn ins(&mut self, op: &str, operands: &[&dyn std::fmt::Display]) {
+        let operands = operands.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let space = if operands.is_empty() { "" } else { " " };
+        let _ = writeln!(self.text, "\t{op}{space}{operands};");
+    }
+
+    fn label(&mut self) -> String {
+        self.labels += 1;
+        format!("$L{}", self.labels)
+    }
+
+    fn place(&mut self, label: &str) {
+        let _ = writeln!(self.text, "{label}:");
+    }
+
+    fn jump_if(&mut self, predicate: Reg, holds: bool, label: &str) {
+        let not = if holds { "" } else { "!" };
+        let _ = writeln!(self.text, "\t@{not}{predicate} bra {label};");
+    }
+
+    fn entry(self, name: &str) -> String {
+        let args = 8 * (self.bases.len() + self.symbols.len()).max(1);
+        let mut text = format!(
+            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {}, 1, 1\n{{\n",
+            self.tile.name.replace(|c: char| c.is_control(), " "),
+            super::BLOCK
+        );
+        for class in Class::ALL {
+            let ((letter, ty), count) = (class.names(), self.used[class as usize]);
+            if count > 0 {
+                let _ = writeln!(text, "\t.reg .{ty} %{letter}<{count}>;");
+            }
+        }
+        text + &self.text + "}\n"
+    }
+
+    fn tile(&mut self) -> Result<()> {
+        let tile = self.tile;
+        let count = tile.params.len() + tile.symbols.len();
+        if count > MOST_ARGS {
+            return Err(Error::unsupported(format!("tile `{}` has {count} arguments", tile.name)));
+        }
+        let task = self.task();
+        for place in 0..tile.params.len() {
+            let address = self.let_(Class::Double, "ld.param.b64", &[&format!("[args+{}]", 8 * place)]);
+            let base = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
+            self.bases.push(base);
+        }
+        for (place, symbol) in tile.symbols.iter().enumerate() {
+            let at = format!("[args+{}]", 8 * (tile.params.len() + place));
+            let value = self.let_(Class::Double, "ld.param.b64", &[&at]);
+            self.symbols.insert(symbol.clone(), value);
+        }
+        self.names.insert(tile.tasks.0.clone(), Binding::Number(task));
+        self.levels.push(Level::of(&tile.tasks.0));
+        self.insts(&tile.body)?;
+        self.place("$END");
+        self.ins("ret", &[]);
+        Ok(())
+    }
+
+    /// The number of this thread's task; a thread that has none ends.
+    fn task(&mut self) -> Reg {
+        let part = |this: &mut Self, name: &str| this.let_(Class::Word, "mov.u32", &[&name]);
+        let (block, size, thread) = (part(self, "%ctaid.x"), part(self, "%ntid.x"), part(self, "%tid.x"));
+        let first = self.let_(Class::Double, "mul.wide.u32", &[&block, &size]);
+        let thread = self.let_(Class::Double, "cvt.u64.u32", &[&thread]);
+        let task = self.let_(Class::Double, "add.s64", &[&first, &thread]);
+        let tasks = self.let_(Class::Double, "ld.param.u64", &[&"[tasks]"]);
+        let none = self.let_(Class::Predicate, "setp.ge.u64", &[&task, &tasks]);
+        self.jump_if(none, true, "$END");
+        task
+    }
+
+    pub fn insts(&mut self, insts: &[Inst]) -> Result<()> {
+        let visible = self.advancing.len();
+        insts.iter().try_for_each(|inst| self.inst(inst))?;
+        self.advancing.truncate(visible);
+        Ok(())
+    }
+
+    fn inst(&mut self, inst: &Inst) -> Result<()> {
+        match inst {
+            Inst::Loop { var, low, high, step, body, .. } => self.loop_(var, low, high, *step, body),
+            Inst::If { all, then, otherwise } => self.branch(all, then, otherwise),
+            Inst::Cell { name, ty, init, .. } => {
+                let value = self.operand(init, *ty)?;
+                let cell = self.copy(&value);
+                self.names.insert(name.clone(), Binding::Cell(cell));
+                Ok(())
+            }
+            Inst::Set { cell, value } => {
+                let to = self.cell(&cell.name)?;
+                let value = self.operand(value, to.ty)?;
+                self.set(&to, &value);
+                Ok(())
+            }
+            Inst::Dot { row, cell, a, b } => {
+                let row = Row::from_name(row).ok_or_else(|| Error::unsupported(format!("matrix row `{row}`")))?;
+                let (a, b, cell) = (self.operand(a, row.a)?, self.operand(b, row.b)?, self.cell(&cell.name)?);
+                self.dot(&cell, &a, &b);
+                Ok(())
+            }
+            Inst::Let { dst, ty, op } => {
+                let value = self.op(*ty, op)?;
+                // A cell may change after its value was taken.
+                let value = if matches!(op, Op::Splat(_) | Op::Lane(..) | Op::Pack(_) | Op::Bitcast(..) | Op::Convert(..)) {
+                    self.copy(&value)
+                } else {
+                    value
+                };
+                self.names.insert(dst.name.clone(), Binding::Value(value));
+                Ok(())
+            }
+            Inst::Store { to, value, ty, first } => {
+                let value = self.operand(value, *ty)?;
+                self.store(to, &value, first.as_ref())
+            }
+            Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance.as_ref()),
+        }
+    }
+
+    fn cursor(&mut self, name: &Name, buffer: u32, offset: &Index, advance: Option<&(Name, Index)>) -> Result<()> {
+        let base = *self.bases.get(buffer as usize).ok_or_else(|| Error::internal(format!("no buffer @{buffer}")))?;
+        let offset_value = self.eval(offset)?;
+        let cursor = self.let_(Class::Double, "add.s64", &[&base, &offset_value]);
+        let step = advance.map_or(0, |(_, by)| self.multiple(by));
+        let multiple = align::gcd(align::gcd(align::BASE, self.multiple(offset)), step);
+        self.multiples.insert(name.clone(), multiple);
+        self.names.insert(name.clone(), Binding::Cursor(cursor));
+        if let Some((over, by)) = advance {
+            self.advancing.push(Advancing { over: over.clone(), cursor, by: by.clone() });
+        }
+        Ok(())
+    }
+
+    fn loop_(&mut self, var: &Name, low: &Index, high: &Index, step: i64, insts: &[Inst]) -> Result<()> {
+        self.hoist(insts)?;
+        let (first, end) = (self.eval(low)?, self.eval(high)?);
+        let mine: Vec<(Reg, Index)> =
+            self.advancing.iter().filter(|a| a.over == *var).map(|a| (a.cursor, a.by.clone())).collect();
+        self.advancing.retain(|a| a.over != *var);
+        let steps = mine.iter().map(|(_, by)| self.eval(by)).collect::<Result<Vec<_>>>()?;
+        let counter = self.let_(Class::Double, "mov.b64", &[&first]);
+        let (again, after) = (self.label(), self.label());
+        if low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {
+            let none = self.let_(Class::Predicate, "setp.ge.s64", &[&counter, &end]);
+            self.jump_if(none, true, &after);
+        }
+        self.place(&again);
+        self.multiples.insert(var.clone(), align::gcd(self.multiple(low), step));
+        self.names.insert(var.clone(), Binding::Number(counter));
+        self.levels.push(Level::of(var));
+        self.insts(insts)?;
+        self.levels.pop();
+        for ((cursor, _), step) in mine.iter().zip(steps) {
+            self.ins("add.s64", &[cursor, cursor, &step]);
+        }
+        self.ins("add.s64", &[&counter, &counter, &step]);
+        let more = self.let_(Class::Predicate, "setp.lt.s64", &[&counter, &end]);
+        self.jump_if(more, true, &again);
+        self.place(&after);
+        Ok(())
+    }
+
+    fn branch(&mut self, all: &[InRange], then: &[Inst], otherwise: &[Inst]) -> Result<()> {
+        let (no, after) = (self.label(), self.label());
+        // What a later test computes is not known where an earlier one failed.
+        self.levels.push(Level::default());
+        for test in all {
+            for (a, b) in [(&test.low, test.index.clone()), (&test.index, test.high.clone() - 1)] {
+                let room = b.clone() - a.clone();
+                if room.as_const().is_some_and(|room| room >= 0) {
+                    continue;
+                }
+                let (a, b) = (self.eval(a)?, self.eval(&b)?);
+                let holds = self.let_(Class::Predicate, "setp.le.s64", &[&a, &b]);
+                self.jump_if(holds, false, &no);
+            }
+        }
+        self.side(then)?;
+        self.levels.pop();
+        if !otherwise.is_empty() {
+            self.ins("bra", &[&after]);
+        }
+        self.place(&no);
+        self.side(otherwise)?;
+        self.place(&after);
+        Ok(())
+    }
+
+    fn side(&mut self, insts: &[Inst]) -> Result<()> {
+        self.levels.push(Level::default());
+        self.insts(insts)?;
+        self.levels.pop();
+        Ok(())
+    }
+
+    fn cell(&self, name: &Name) -> Result<Val> {
+        match self.names.get(name) {
+            Some(Binding::Cell(cell)) => Ok(cell.clone()),
+            _ => Err(Error::internal(format!("%{name} is no cell"))),
+        }
+    }
+
+    fn set(&mut self, to: &Val, value: &Val) {
+        for (to, from) in to.regs.iter().zip(&value.regs) {
+            self.ins(&format!("mov.{}", bits(to.class)), &[to, from]);
+        }
+    }
+
+    fn copy(&mut self, value: &Val) -> Val {
+        let regs = value.regs.iter().map(|reg| self.reg(reg.class)).collect();
+        let copy = Val { ty: value.ty, regs };
+        self.set(&copy, value);
+        copy
+    }
+
+    /// The value of a value or cell.
+    pub fn read(&self, name: &Name) -> Result<Val> {
+        match self.names.get(name) {
+            Some(Binding::Value(value) | Binding::Cell(value)) => Ok(value.clone()),
+            _ => Err(Error::internal(format!("%{name} is neither a value nor a cell"))),
+        }
+    }
+
+    /// An operand that has, or is a constant of, a type.
+    pub fn operand(&mut self, operand: &Operand, ty: Type) -> Result<Val> {
+        match operand {
+            Operand::Ref(value) => {
+                let value = self.read(&value.name)?;
+                if value.ty == ty { Ok(value) } else { Err(Error::internal(format!("{operand} is no {ty}"))) }
+            }
+            Operand::Float(x) => Ok(self.float_constant(*x, ty)),
+            Operand::Int(n) => Ok(self.int_constant(*n, ty)),
+        }
+    }
+
+    /// A bool as an int of 32 bits.
+    pub fn bool_word(&mut self, predicate: Reg) -> Reg {
+        debug_assert_eq!(Class::of(DType::Bool), predicate.class);
+        self.let_(Class::Word, "selp.u32", &[&1, &0, &predicate])
+    }
+}

@@ -1,0 +1,134 @@
+//! Loads and stores.
+//!
+//! Lanes are moved together, 16, 8 or 4 bytes at once, if the address is a multiple of that. Of an access that is masked
+//! by `first`, each lane is moved by itself, under a predicate. A half float is its bits, a bool a byte.
+
+use super::align::gcd;
+use super::body::{Binding, Emitter};
+use super::register::{Class, Reg, Val, stored};
+use mlc_ir::tile::{Access, Type};
+use mlc_ir::{DType, Error, Index, Result};
+use std::fmt::Write;
+
+/// A pointer, a constant, and what their sum is a multiple of.
+struct Place {
+    pointer: Reg,
+    offset: i64,
+    multiple: i64,
+}
+
+impl Emitter<'_> {
+    fn place_of(&mut self, access: &Access) -> Result<Place> {
+        let Access::Linear { cursor, offset, .. } = access else {
+            return Err(Error::internal("an indexed access in a linear tile"));
+        };
+        let Some(Binding::Cursor(pointer)) = self.names.get(cursor) else {
+            return Err(Error::internal(format!("%{cursor} is no cursor")));
+        };
+        let mut place = Place { pointer: *pointer, offset: *offset, multiple: 1 };
+        place.multiple = gcd(self.multiples.get(cursor).copied().unwrap_or(1), *offset);
+        // An address has room for 32 bits, and for the lanes of the widest vector.
+        if i32::try_from(*offset).is_err() || *offset > i64::from(i32::MAX) - (1 << 16) {
+            place.pointer = self.let_(Class::Double, "add.s64", &[&place.pointer, offset]);
+            place.offset = 0;
+        }
+        Ok(place)
+    }
+
+    /// The load instruction.
+    pub(super) fn load(&mut self, ty: Type, from: &Access, first: Option<&Index>) -> Result<Val> {
+        let place = self.place_of(from)?;
+        let class = in_memory(ty.dtype);
+        let regs: Vec<Reg> = (0..ty.lanes).map(|_| self.reg(class)).collect();
+        let op = format!("ld.global{{}}.{}", stored(ty.dtype));
+        match first {
+            None => self.move_lanes(&op, ty.dtype, &regs, &place, true),
+            Some(first) => {
+                let zero = self.int_constant(0, Type::scalar(if class == Class::Word { DType::I32 } else { ty.dtype }));
+                regs.iter().for_each(|reg| self.ins(&format!("mov.{}", super::register::bits(class)), &[reg, &zero.regs[0]]));
+                self.masked_lanes(&op, ty.dtype, &regs, &place, first, true)?;
+            }
+        }
+        let regs = match ty.dtype {
+            DType::Bool => {
+                regs.into_iter().map(|reg| self.let_(Class::Predicate, "setp.ne.u32", &[&reg, &0])).collect()
+            }
+            _ => regs,
+        };
+        Ok(Val { ty, regs })
+    }
+
+    /// One element in all lanes.
+    pub(super) fn broadcast(&mut self, ty: Type, from: &Access) -> Result<Val> {
+        let scalar = self.load(Type::scalar(ty.dtype), from, None)?;
+        Ok(Val { ty, regs: vec![scalar.regs[0]; usize::from(ty.lanes)] })
+    }
+
+    /// The store instruction.
+    pub(super) fn store(&mut self, to: &Access, value: &Val, first: Option<&Index>) -> Result<()> {
+        let place = self.place_of(to)?;
+        let dtype = value.ty.dtype;
+        let regs: Vec<Reg> = match dtype {
+            DType::Bool => value.regs.iter().map(|reg| self.bool_word(*reg)).collect(),
+            _ => value.regs.clone(),
+        };
+        let op = format!("st.global{{}}.{}", stored(dtype));
+        match first {
+            None => {
+                self.move_lanes(&op, dtype, &regs, &place, false);
+                Ok(())
+            }
+            Some(first) => self.masked_lanes(&op, dtype, &regs, &place, first, false),
+        }
+    }
+
+    /// Moves lanes, as many at once as the address allows.
+    fn move_lanes(&mut self, op: &str, dtype: DType, regs: &[Reg], place: &Place, load: bool) {
+        let size = dtype.bytes();
+        let mut lane = 0;
+        while lane < regs.len() {
+            let offset = place.offset + (lane * size) as i64;
+            let multiple = gcd(place.multiple, (lane * size) as i64);
+            let fits = |n: &usize| lane + n <= regs.len() && n * size <= 16 && multiple % (n * size) as i64 == 0;
+            let together = [4, 2].into_iter().find(fits).unwrap_or(1);
+            let names: Vec<String> = regs[lane..lane + together].iter().map(ToString::to_string).collect();
+            let (width, names) = match together {
+                1 => (String::new(), names.concat()),
+                n => (format!(".v{n}"), format!("{{{}}}", names.join(", "))),
+            };
+            self.move_one(&op.replace("{}", &width), &names, place.pointer, offset, load, None);
+            lane += together;
+        }
+    }
+
+    /// Moves the lanes before `first`.
+    fn masked_lanes(
+        &mut self,
+        op: &str,
+        dtype: DType,
+        regs: &[Reg],
+        place: &Place,
+        first: &Index,
+        load: bool,
+    ) -> Result<()> {
+        let first = self.eval(first)?;
+        for (lane, reg) in regs.iter().enumerate() {
+            let inside = self.let_(Class::Predicate, "setp.gt.s64", &[&first, &lane]);
+            let offset = place.offset + (lane * dtype.bytes()) as i64;
+            self.move_one(&op.replace("{}", ""), &reg.to_string(), place.pointer, offset, load, Some(inside));
+        }
+        Ok(())
+    }
+
+    fn move_one(&mut self, op: &str, regs: &str, pointer: Reg, offset: i64, load: bool, only: Option<Reg>) {
+        let only = only.map_or(String::new(), |predicate| format!("@{predicate} "));
+        let address = if offset == 0 { format!("[{pointer}]") } else { format!("[{pointer}+{offset}]") };
+        let (a, b) = if load { (regs, address.as_str()) } else { (address.as_str(), regs) };
+        let _ = writeln!(self.text, "\t{only}{op} {a}, {b};");
+    }
+}
+
+/// The class of registers that take an element from memory.
+fn in_memory(dtype: DType) -> Class {
+    if dtype == DType::Bool { Class::Word } else { Class::of(dtype) }
+}

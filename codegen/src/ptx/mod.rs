@@ -1,0 +1,88 @@
+//! Tiles as PTX, the assembly language of NVIDIA GPUs.
+//!
+//! In: linear [`Tile`]s.  Out: the text of one module; each tile is an entry `(args, tasks)`: `args` holds the base address
+//! of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
+//! below `tasks`.
+//!
+//! Every lane of a value has a register of its own: `%f` and `%e` for floats, `%r` and `%d` for ints of up to 32 and of 64
+//! bits, the narrow ones extended as their type says, `%h` for the bits of half floats, `%p` for bools. `ptxas` gives the
+//! real ones. Lanes that lie together in memory are moved by one instruction, where their address is known to be aligned.
+//!
+//! Invariants: arithmetic rounds as IEEE says and is contracted nowhere, so that floats have the bits they have on a
+//! processor with `fma`; nothing is flushed to zero; no instruction traps; the text asks for the lowest version of PTX that
+//! has its instructions.
+//!
+//! | module | what it emits |
+//! |---|---|
+//! | `body` | the entry, loops, branches, cells |
+//! | `index` | index expressions, hoisted |
+//! | `memory`, `align` | loads and stores, and how wide they may be |
+//! | `arithmetic`, `convert`, `lanes` | everything else |
+
+mod align;
+mod arithmetic;
+mod body;
+mod convert;
+mod index;
+mod lanes;
+mod memory;
+mod register;
+
+pub use body::emit;
+
+use mlc_ir::target::Target;
+
+/// Threads of a block at most: entries are compiled for no more, so that each may use many registers.
+pub const BLOCK: u32 = mlc_abi::DEVICE_BLOCK;
+
+/// A generation of GPUs: compute capability `major.minor` as `10 * major + minor`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Capability(u32);
+
+impl Capability {
+    /// The generations code can be made for, by the names that `nvcc` uses, and where they are found.
+    pub const ALL: &[(&str, Capability, &str)] = &[
+        ("sm_75", Capability(75), "Turing: T4, RTX 20"),
+        ("sm_80", Capability(80), "Ampere: A100"),
+        ("sm_86", Capability(86), "Ampere: A10, RTX 30"),
+        ("sm_87", Capability(87), "Jetson Orin"),
+        ("sm_89", Capability(89), "Ada: L4, RTX 40"),
+        ("sm_90", Capability(90), "Hopper: H100, H200"),
+        ("sm_100", Capability(100), "Blackwell: B200"),
+        ("sm_120", Capability(120), "Blackwell: RTX 50"),
+    ];
+
+    /// The generation with a name.
+    pub fn from_name(name: &str) -> Option<Capability> {
+        Capability::ALL.iter().find(|row| row.0 == name).map(|row| row.1)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// What schedules ask of it.
+    pub fn target(self) -> Target {
+        Target::gpu()
+    }
+
+    /// The first version of PTX that knows it.
+    fn version(self) -> &'static str {
+        match self.0 {
+            ..80 => "6.3",
+            80 => "7.0",
+            81..87 => "7.1",
+            87..89 => "7.4",
+            89..100 => "7.8",
+            100..120 => "8.6",
+            120.. => "8.7",
+        }
+    }
+}
+
+/// The text of a module with some entries.
+pub fn module(capability: Capability, entries: &[String]) -> String {
+    let (version, number) = (capability.version(), capability.number());
+    format!(".version {version}\n.target sm_{number}\n.address_size 64\n{}", entries.concat())
+}
