@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#define MLC_ABI 1u
+#define MLC_ABI 2u
 
 /* Element types; the numbers are those of ONNX (TensorProto.DataType). */
 enum {
@@ -23,6 +23,28 @@ typedef struct mlc_tensor {
 /* One kernel: runs tasks begin..end. A host calls it with what it was given and does not look inside. */
 typedef void (*mlc_kernel)(const uint64_t *args, uint64_t begin, uint64_t end, uint8_t *scratch);
 
+/* What a run of a model needs on a GPU. */
+typedef struct mlc_device_needs {
+    const char *code;        /* text of a PTX module; the same in every run of a model */
+    const void *weights;     /* packed weights on the host, 64 readable bytes behind them; the same in every run */
+    uint64_t weights_bytes;  /* their size */
+    uint64_t arena_bytes;    /* memory for everything else */
+    uint64_t device_weights; /* written: address of the weights on the GPU */
+    uint64_t device_arena;   /* written: address of the memory on the GPU, a multiple of 64 */
+} mlc_device_needs;
+
+/* A GPU for models that have kernels for one. All functions return 0 or MLC_CODE_DEVICE_FAILED. What they start is done
+   in that order; a copy to the host has happened when it returns. */
+typedef struct mlc_device {
+    void *ctx; /* handed back as first argument */
+    /* Called first in every run: makes code, weights and memory ready. */
+    int32_t (*begin)(void *ctx, mlc_device_needs *needs);
+    /* Runs tasks 0..tasks, one a thread, of the entry `k` followed by the number. */
+    int32_t (*launch)(void *ctx, uint32_t kernel, const uint64_t *args, uint32_t count, uint64_t tasks);
+    /* Copies to the GPU if `up` is not 0, else from it. */
+    int32_t (*copy)(void *ctx, uint64_t device, void *host, uint64_t bytes, uint32_t up);
+} mlc_device;
+
 /* What a host program may offer a model. Every pointer may be null, and so may the pointer to this table. */
 typedef struct mlc_host {
     uint32_t abi;     /* MLC_ABI */
@@ -35,6 +57,7 @@ typedef struct mlc_host {
     /* Called before (phase 0) and after (phase 1) each kernel; the index is that of the descriptor's kernel names. */
     void (*profile)(void *ctx, uint32_t kernel, uint32_t phase);
     uint64_t features; /* processor features, where a program cannot ask the processor itself; 0: unknown */
+    const mlc_device *device; /* a GPU, for models with kernels for one */
 } mlc_host;
 
 #endif /* MLC_TYPES_H */

@@ -60,6 +60,8 @@ pub enum Reason {
     WeightsHash,
     /// The system gives no memory or no threads; its words.
     Resources(String),
+    /// There is no GPU to run on, or something failed there.
+    Device(String),
     /// A caller's tensor or number of tensors is wrong.
     Input(String),
     /// The model returned a code.
@@ -126,7 +128,7 @@ impl fmt::Display for Reason {
             }
             Reason::WeightsHash => f.write_str("has weights that are damaged or belong to another build"),
             Reason::Resources(error) => write!(f, "the system gives no memory or threads: {error}"),
-            Reason::Input(what) => f.write_str(what),
+            Reason::Device(what) | Reason::Input(what) => f.write_str(what),
             Reason::Model { code, message } => write!(f, "{message} (code {code})"),
         }
     }

@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
-use mlc_abi::{ABI, Host, KernelFn};
+use mlc_abi::{ABI, Device, Host, KernelFn};
 
 use crate::cpu;
+use crate::cuda::Gpu;
 use crate::pool::{Job, Pool};
 
 /// How long one kernel took, over all runs since the profile was switched on.
@@ -45,13 +46,14 @@ pub(crate) struct Context {
     pool: Pool,
     profile: RefCell<Profile>,
     profiling: bool,
+    gpu: Gpu,
 }
 
 impl Context {
     /// With threads, for a model of so many kernels.
-    pub fn new(pool: Pool, kernels: usize) -> Context {
+    pub fn new(pool: Pool, kernels: usize, gpu: Gpu) -> Context {
         let profile = Profile { begun: None, sums: vec![(0, 0); kernels], calls: None };
-        Context { pool, profile: RefCell::new(profile), profiling: false }
+        Context { pool, profile: RefCell::new(profile), profiling: false, gpu }
     }
 
     /// The number of threads.
@@ -88,8 +90,13 @@ impl Context {
         self.profile.borrow().sums.clone()
     }
 
-    /// The table for one run. It points to `self`, which must outlive the run and not move.
-    pub fn table(&self) -> Host {
+    /// What models with kernels for a GPU run on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The table for one run. It points to `self` and to a device, which must outlive the run and not move.
+    pub fn table(&self, device: &Device) -> Host {
         let parallel = self.pool.workers() > 1;
         Host {
             abi: ABI,
@@ -98,6 +105,7 @@ impl Context {
             parallel_for: if parallel { Some(parallel_for) } else { None },
             profile: if self.profiling { Some(profile) } else { None },
             features: cpu::features(),
+            device,
         }
     }
 }
@@ -119,9 +127,11 @@ unsafe extern "C" fn parallel_for(
 }
 
 unsafe extern "C" fn profile(ctx: *mut c_void, kernel: u32, phase: u32) {
-    let now = Instant::now();
     // SAFETY: `ctx` is the `Context` of `table`, which outlives the run.
     let context = unsafe { &*ctx.cast_const().cast::<Context>() };
+    // What a GPU was told to do may not be done.
+    context.gpu.synchronize();
+    let now = Instant::now();
     let Ok(mut profile) = context.profile.try_borrow_mut() else { return };
     if phase == 0 {
         profile.begun = Some(Instant::now());

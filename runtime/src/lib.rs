@@ -20,12 +20,13 @@
 //! programs find the same in `include/mlc.h`.
 //!
 //! Invariants: a file that was cut short or changed is an error before it is loaded; no path through this crate panics
-//! on what a file or a caller says. `unsafe` is in [`model`], [`session`], [`tensor`], `pool`, `host`, `cpu`, `weights`
-//! and `c`, with its reasons.
+//! on what a file or a caller says. `unsafe` is in [`model`], [`session`], [`tensor`], `pool`, `host`, `cpu`, `cuda`,
+//! `weights` and `c`, with its reasons.
 
 mod arena;
 mod c;
 mod cpu;
+mod cuda;
 mod error;
 mod file;
 mod host;

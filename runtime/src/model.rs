@@ -10,6 +10,7 @@ use libloading::Library;
 use mlc_abi::descriptor::{Descriptor, TensorRow};
 use mlc_abi::{MessageFn, PlanFn, RunFn};
 
+use crate::cuda::Shared;
 use crate::error::{Error, Reason};
 use crate::file;
 use crate::session::{Session, Threads};
@@ -54,6 +55,8 @@ struct Inner {
     descriptor: Vec<u8>,
     weights: Weights,
     file: Option<PathBuf>,
+    /// Code and weights on a GPU, if a run has asked for them.
+    gpu: Shared,
     /// Holds the code the pointers point to.
     _keep: Box<dyn Any>,
 }
@@ -95,7 +98,16 @@ impl Model {
             )
         };
         let (descriptor, file) = (checked.descriptor, Some(path.to_path_buf()));
-        Ok(Model { inner: Arc::new(Inner { plan, run, message, descriptor, weights, file, _keep: Box::new(library) }) })
+        Ok(Model { inner: Arc::new(Inner {
+                plan,
+                run,
+                message,
+                descriptor,
+                weights,
+                file,
+                gpu: Shared::default(),
+                _keep: Box::new(library),
+            }) })
     }
 
     /// A model from code in memory.
@@ -114,7 +126,16 @@ impl Model {
             false => Weights::Raw(parts.weights),
         };
         let RawParts { plan, run, message, descriptor, keep, .. } = parts;
-        Ok(Model { inner: Arc::new(Inner { plan, run, message, descriptor, weights, file: None, _keep: keep }) })
+        Ok(Model { inner: Arc::new(Inner {
+                plan,
+                run,
+                message,
+                descriptor,
+                weights,
+                file: None,
+                gpu: Shared::default(),
+                _keep: keep,
+            }) })
     }
 
     /// What the model is.
@@ -152,6 +173,10 @@ impl Model {
 
     pub(crate) fn weights(&self) -> *const c_void {
         self.inner.weights.pointer()
+    }
+
+    pub(crate) fn gpu(&self) -> Shared {
+        self.inner.gpu.clone()
     }
 
     /// The error for a code other than 0.

@@ -5,6 +5,7 @@ use mlc_abi::Tensor;
 use mlc_abi::code;
 
 use crate::arena::Arena;
+use crate::cuda::Gpu;
 use crate::error::{Error, Reason};
 use crate::host::{Call, Context, Timing};
 use crate::model::Model;
@@ -52,7 +53,7 @@ impl Session {
         let pool = Pool::new(count, threads.pin).map_err(|error| Reason::Resources(error.to_string()))?;
         let descriptor = model.descriptor();
         Ok(Session {
-            context: Box::new(Context::new(pool, descriptor.kernels().len())),
+            context: Box::new(Context::new(pool, descriptor.kernels().len(), Gpu::new(model.gpu()))),
             arena: None,
             planned: 0,
             inputs: descriptor.inputs().len(),
@@ -165,13 +166,18 @@ impl Session {
         };
         let arena = self.arena.insert(arena);
         let (arena, have) = (arena.pointer(), arena.bytes());
-        let host = self.context.table();
+        let device = self.context.gpu().table();
+        let host = self.context.table(&device);
         let run = self.model.run_fn();
         // SAFETY: the arena is page aligned and as large as it says; `host` points to `self.context`, which is boxed and
-        // outlives the call; the weights are those of the model; the rest is the caller's promise.
+        // outlives the call, as does `device`; the weights are those of the model; the rest is the caller's promise.
         let code =
             unsafe { run(self.model.weights(), inputs.as_ptr(), outputs.as_mut_ptr(), arena.cast(), have, &host) };
-        if code == code::OK { Ok(()) } else { Err(self.model.error(code)) }
+        match (code, self.context.gpu().take_error()) {
+            (code::OK, _) => Ok(()),
+            (code::DEVICE_FAILED, Some(why)) => Err(Reason::Device(why).into()),
+            _ => Err(self.model.error(code)),
+        }
     }
 
     /// Switches measuring by kernel on, from 0, or off.

@@ -6,6 +6,7 @@ pub(crate) mod operations;
 use super::isa;
 use super::jit::{Jit, compile};
 use crate::linear::linearize;
+use crate::ptx;
 use crate::x86::Isa;
 use mlc_ir::tile::interp::Buffer;
 use mlc_ir::tile::{Space, Tile, interp, parse};
@@ -54,6 +55,12 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
             panic!("{features:?}: {difference}\n{tile}\n{linear}");
         }
     }
+    if let Some(text) = entry(&linear) {
+        let found = interpreted(&text, &linear, buffers, symbols, tasks as u64);
+        if let Some(difference) = difference(&linear, &bytes(&expected), &found) {
+            panic!("PTX: {difference}\n{linear}\n{text}");
+        }
+    }
     for isa in Isa::ALL {
         let Some(code) = own(&linear, isa) else { continue };
         let jit = Jit::of_bytes(&linear, code.clone()).unwrap();
@@ -63,6 +70,40 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
         }
     }
     bytes(&expected)
+}
+
+/// A PTX module with the tile as its entry `k`, if it can be one.
+fn entry(linear: &Tile) -> Option<String> {
+    let (_, capability, _) = ptx::Capability::ALL[0];
+    let entry = ptx::emit(linear, "k").inspect_err(|e| println!("PTX refused: {e}")).ok()?;
+    Some(ptx::module(capability, &[entry]))
+}
+
+/// Runs an entry for every task, in blocks that the tasks do not fill.
+fn interpreted(text: &str, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
+    const THREADS: u32 = 48;
+    let module = mlc_ptx_interp::Module::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let mut device = mlc_ptx_interp::Device::new();
+    let mut args: Vec<u64> = Vec::new();
+    for (buffer, param) in buffers.iter().zip(&linear.params) {
+        let bytes = [buffer.bytes(), &vec![0xa5; param.slack as usize]].concat();
+        let address = device.allocate(bytes.len());
+        device.write(address, &bytes).unwrap();
+        args.push(address);
+    }
+    args.extend(symbols.iter().map(|n| *n as u64));
+    args.resize(args.len().max(1), 0);
+    args.push(tasks);
+    let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
+    let blocks = (tasks as u32).div_ceil(THREADS).max(1);
+    let run = module.entries[0].launch(blocks, THREADS, &params, &mut device);
+    run.unwrap_or_else(|e| panic!("{e}\n{linear}\n{text}"));
+    let read = |(buffer, address): (&Buffer, &u64)| {
+        let mut bytes = vec![0; buffer.bytes().len()];
+        device.read(*address, &mut bytes).unwrap();
+        bytes
+    };
+    buffers.iter().zip(&args).map(read).collect()
 }
 
 /// Code of our own emitter, if it takes the tile and this machine has the instructions.
