@@ -7,10 +7,12 @@ use crate::artifact::{Description, Placement, Weights, architecture, descriptor}
 use crate::clif;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
-use crate::driver::{Entries, Functions, define_entries, describe, input_symbols};
-use crate::kernels::{Scheduled, Schedules, machine, own_isa, schedule_program};
+use crate::driver::gpu::Gpu;
+use crate::driver::{Entries, Functions, Place, define_entries, describe, input_symbols};
+use crate::kernels::{Code, Scheduled, Schedules, machine, own_isa, schedule_program};
 use crate::linear::linearize;
 use crate::lower::Lowered;
+use crate::ptx::Capability;
 use crate::tuning::{Ignored, Tuning};
 use crate::work::Work;
 use cranelift_codegen::Context;
@@ -18,7 +20,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{DataDescription, FuncId, Linkage, Module, default_libcall_names};
+use cranelift_module::{DataDescription, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mlc_ir::program::{Program, Step};
 use mlc_ir::{Error, Index, Result};
@@ -33,6 +35,8 @@ pub struct Options {
     pub triple: Triple,
     /// Features of the processor, by the names of [`mlc_abi::feature`].
     pub features: Vec<String>,
+    /// A GPU beside the processor, which then runs what kernels it can.
+    pub gpu: Option<Capability>,
     /// Where the weights go; by their size if not said.
     pub placement: Option<Placement>,
     /// Measured schedules; a build without any is the same on every machine.
@@ -96,14 +100,17 @@ struct Prepared {
     kernels: Vec<Scheduled>,
     description: Description,
     tuned: Tuned,
+    gpu: Option<Gpu>,
 }
 
 fn prepare(mut program: Program, options: &Options, placement: Option<Placement>) -> Result<Prepared> {
     let machine = machine(&options.triple, &options.features);
     let Schedules { kernels, layouts, used: records, ignored } =
-        schedule_program(&mut program, &machine, &options.tuning)?;
-    let arena = memory::plan(&program, &layouts, kernels.iter().map(|kernel| &kernel.lowered.tile));
+        schedule_program(&mut program, &machine, options.gpu, &options.tuning)?;
+    let workers = kernels.iter().filter(|kernel| !kernel.code.on_gpu());
+    let arena = memory::plan(&program, &layouts, workers.map(|kernel| &kernel.lowered.tile));
     check_bounds(&program, &arena)?;
+    let gpu = options.gpu.map(|capability| Gpu::new(&program, &layouts, &arena, &kernels, capability));
     let mut looked: Vec<u32> = kernels.iter().flat_map(|kernel| kernel.lowered.buffers.clone()).collect();
     Step::visit_kernels(&program.body, &mut |kernel| looked.extend(kernel.reads()));
     looked.extend(memory::driver_reads(&program));
@@ -111,7 +118,10 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
     looked.dedup();
     let packed = Packed::new(&program, &layouts, looked);
     let names = kernels.iter().map(|kernel| kernel.lowered.tile.name.to_string()).collect();
-    let target = format!("{} {}", options.triple, used(options).join(","));
+    let mut target = format!("{} {}", options.triple, used(options).join(","));
+    if let Some(capability) = options.gpu {
+        target = format!("{} {}", target.trim_end(), capability);
+    }
     let mut description = describe(&program, &arena, &options.name, &target, names);
     description.work = kernels.iter().map(|kernel| kernel.work.clone()).collect();
     description.weights_bytes = packed.len();
@@ -122,7 +132,7 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
         description.features |= mask.ok_or_else(|| Error::invalid(format!("`{feature}` is no feature of {arch:?}")))?;
     }
     let tuned = Tuned { used: records, ignored };
-    Ok(Prepared { program, arena, packed, kernels, description, tuned })
+    Ok(Prepared { program, arena, packed, kernels, description, tuned, gpu })
 }
 
 /// Fails if a size depends on data and has no bound: memory is planned before a run.
@@ -251,28 +261,33 @@ fn emit(module: &mut dyn Module, prepared: &Prepared, options: &Options, embedde
         kernels: &kernels,
         description: &prepared.description,
         embedded,
+        gpu: prepared.gpu.as_ref(),
     };
     define_entries(module, &entries)
 }
 
 /// Emits each kernel; equal ones (the layers of a model) are emitted once.
-fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options) -> Result<Vec<(Lowered, FuncId)>> {
+fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options) -> Result<Vec<(Lowered, Place)>> {
     // Kernels are compiled without Cranelift's optimizer: it hoists loads out of blocks and then spills.
     let isa = isa(options, "none")?;
     let signature = clif::signature(&*isa);
     let mut builder = FunctionBuilderContext::new();
-    let mut kernels: Vec<(Lowered, FuncId)> = Vec::new();
+    let mut kernels: Vec<(Lowered, Place)> = Vec::new();
     for (number, Scheduled { lowered, code, like, .. }) in prepared.kernels.iter().enumerate() {
         if *like < number {
             kernels.push((lowered.clone(), kernels[*like].1));
+            continue;
+        }
+        if code.on_gpu() {
+            kernels.push((lowered.clone(), Place::Gpu(number as u32)));
             continue;
         }
         let internal = |e: &dyn std::fmt::Display| Error::internal(e.to_string()).at(&lowered.tile.name);
         let name = format!("{}.k{number}", options.name);
         let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| internal(&e))?;
         match code {
-            Ok(bytes) => module.define_function_bytes(id, 64, bytes, &[]).map_err(|e| internal(&e))?,
-            Err(_) => {
+            Code::Own(bytes) => module.define_function_bytes(id, 64, bytes, &[]).map_err(|e| internal(&e))?,
+            Code::Cranelift(_) | Code::Entry(_) => {
                 let tile = linearize(&lowered.tile, &prepared.program.facts).map_err(|e| internal(&e))?;
                 let mut context = Context::new();
                 context.func.signature = signature.clone();
@@ -285,7 +300,7 @@ fn emit_kernels(module: &mut dyn Module, prepared: &Prepared, options: &Options)
                 module.define_function_bytes(id, align.max(16), bytes, &[]).map_err(|e| internal(&e))?;
             }
         }
-        kernels.push((lowered.clone(), id));
+        kernels.push((lowered.clone(), Place::Processor(id)));
     }
     Ok(kernels)
 }

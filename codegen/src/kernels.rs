@@ -8,7 +8,8 @@
 use crate::layout::{Layout, assign, assign_by};
 use crate::linear::linearize;
 use crate::lower::{Lowered, lower};
-use crate::schedule::{self, Plan, choose};
+use crate::ptx::{self, Capability};
+use crate::schedule::{self, Plan, choose, is_serial};
 use crate::signature::{key, signature};
 use crate::tuning::{Desk, Ignored, Tuning};
 use crate::work::{self, Work};
@@ -24,12 +25,30 @@ use target_lexicon::{Architecture, CallingConvention, Triple};
 pub struct Scheduled {
     /// The tile, indexed as lowering writes it.
     pub lowered: Lowered,
-    /// Machine code, or why it is left to Cranelift.
-    pub code: std::result::Result<Vec<u8>, String>,
+    /// Who emits it.
+    pub code: Code,
     /// Number of the first kernel that is like this one: itself, or an earlier one with the same code.
     pub like: usize,
     /// For profiles.
     pub work: Work,
+}
+
+/// Who emits a kernel.
+#[derive(Clone, Debug)]
+pub enum Code {
+    /// The processor's own emitter did: machine code.
+    Own(Vec<u8>),
+    /// Cranelift will; why it is left to it.
+    Cranelift(String),
+    /// It runs on the GPU: an entry of PTX, `k` and the kernel's number.
+    Entry(String),
+}
+
+impl Code {
+    /// Whether it runs on the GPU.
+    pub fn on_gpu(&self) -> bool {
+        matches!(self, Code::Entry(_))
+    }
 }
 
 /// What Cranelift's x86-64 offers whatever the processor has.
@@ -74,16 +93,23 @@ pub struct Schedules {
 }
 
 /// The tiles of a program, with machine code where the target has an emitter that takes them; by measured schedules, where
-/// there are any.
+/// there are any. Or entries for a GPU, where there is one, and what it leaves for the processor beside it; records are of
+/// processors, and count for none of them.
 ///
 /// # Errors
 /// If a kernel cannot be lowered; names it.
-pub fn schedule_program(program: &mut Program, target: &Target, tuning: &Tuning) -> Result<Schedules> {
+pub fn schedule_program(
+    program: &mut Program,
+    target: &Target,
+    gpu: Option<Capability>,
+    tuning: &Tuning,
+) -> Result<Schedules> {
+    let tuning = if gpu.is_some() { &Tuning::NONE } else { tuning };
     let (mut left, mut ignored) = (tuning.clone(), Vec::new());
     // A record that fails late has decided layouts: all is done again without it, and at last without any.
     for attempt in 0..3 {
         let mut copy = program.clone();
-        let (mut schedules, again) = schedule_by(&mut copy, target, &left)?;
+        let (mut schedules, again) = schedule_by(&mut copy, target, gpu, &left)?;
         schedules.ignored.iter().for_each(|it| left.remove(it.key));
         ignored.append(&mut schedules.ignored);
         if !again {
@@ -98,11 +124,18 @@ pub fn schedule_program(program: &mut Program, target: &Target, tuning: &Tuning)
 }
 
 /// The same once; and whether a record failed after it had decided a layout.
-fn schedule_by(program: &mut Program, target: &Target, tuning: &Tuning) -> Result<(Schedules, bool)> {
+fn schedule_by(
+    program: &mut Program,
+    target: &Target,
+    gpu: Option<Capability>,
+    tuning: &Tuning,
+) -> Result<(Schedules, bool)> {
+    let gpu = gpu.map(Capability::target);
+    let lies_for = gpu.as_ref().unwrap_or(target);
     let mut desk = Desk::new(tuning, target);
     let layouts = assign_by(program, &mut |kernel, program, layouts| match desk.steps(kernel, program, layouts) {
         Some((_, steps)) => steps.to_vec(),
-        None => choose(kernel, program, layouts, target),
+        None => choose(kernel, program, layouts, lies_for),
     });
     let early = desk.ignored.len();
     let mut known: HashMap<String, (usize, Vec<u32>)> = HashMap::new();
@@ -113,7 +146,11 @@ fn schedule_by(program: &mut Program, target: &Target, tuning: &Tuning) -> Resul
             scheduled.push(renamed(&scheduled[*like], places, kernel, &buffers, program));
             continue;
         }
-        let (steps, lowered, code) = match measured_kernel(kernel, program, &layouts, target, &mut desk) {
+        let made = match &gpu {
+            Some(gpu) => Some(schedule_entry(kernel, number, program, &layouts, gpu)?),
+            None => measured_kernel(kernel, program, &layouts, target, &mut desk),
+        };
+        let (steps, lowered, code) = match made {
             Some(made) => made,
             None => schedule_kernel(kernel, program, &layouts, target)?,
         };
@@ -180,7 +217,28 @@ fn lower_kernel(kernel: &Kernel, program: &Program, layouts: &[Layout], target: 
     }
 }
 
-type Code = std::result::Result<Vec<u8>, String>;
+/// A kernel as an entry for a GPU; or, where it cannot be one, for Cranelift.
+fn schedule_entry(
+    kernel: &Kernel,
+    number: usize,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+) -> Result<(Steps, Lowered, Code)> {
+    let left = |why: String| {
+        let (steps, lowered) = lower_kernel(kernel, program, layouts, &CRANELIFT)?;
+        Ok((steps, lowered, Code::Cranelift(why)))
+    };
+    if is_serial(kernel) {
+        return left("its stores are ordered".into());
+    }
+    let (steps, lowered) = lower_kernel(kernel, program, layouts, target)?;
+    let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
+    match ptx::emit(&tile, &format!("k{number}")) {
+        Ok(text) => Ok((steps, lowered, Code::Entry(text))),
+        Err(why) => left(why.to_string()),
+    }
+}
 
 /// A kernel by the steps of its record, if it has one that stands every check.
 fn measured_kernel(
@@ -221,8 +279,8 @@ fn proved(
         }
     }
     let code = match own_emitter(target) {
-        Some(isa) => Ok(x86::emit(&linear, isa).map_err(|refused| refused.to_string())?),
-        None => Err(NO_EMITTER.into()),
+        Some(isa) => Code::Own(x86::emit(&linear, isa).map_err(|refused| refused.to_string())?),
+        None => Code::Cranelift(NO_EMITTER.into()),
     };
     Ok((lowered, code))
 }
@@ -242,7 +300,7 @@ fn schedule_kernel(
     let lowered_for = |target: &Target| lower_kernel(kernel, program, layouts, target);
     let Some(isa) = own_emitter(target) else {
         let (steps, lowered) = lowered_for(target)?;
-        return Ok((steps, lowered, Err(NO_EMITTER.into())));
+        return Ok((steps, lowered, Code::Cranelift(NO_EMITTER.into())));
     };
     let mut refused = String::new();
     // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
@@ -250,12 +308,12 @@ fn schedule_kernel(
         let (steps, lowered) = lowered_for(&Target { vector_regs, ..target.clone() })?;
         let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
         match x86::emit(&tile, isa) {
-            Ok(code) => return Ok((steps, lowered, Ok(code))),
+            Ok(code) => return Ok((steps, lowered, Code::Own(code))),
             Err(why) => refused = why.to_string(),
         }
     }
     let (steps, lowered) = lowered_for(&CRANELIFT)?;
-    Ok((steps, lowered, Err(refused)))
+    Ok((steps, lowered, Code::Cranelift(refused)))
 }
 
 /// What was made of a kernel with other buffers at the same places.

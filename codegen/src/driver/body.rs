@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use mlc_ir::index::Atom;
 use mlc_ir::{DType, Error, Index, Name, Result};
@@ -34,6 +34,21 @@ impl<'a> Body<'a> {
 
     pub fn store(&mut self, value: Value, at: Value, offset: i32) {
         self.b.ins().store(MemFlagsData::trusted(), value, at, offset);
+    }
+
+    /// The address of some bytes on the stack, aligned to 8.
+    pub fn slot(&mut self, bytes: u32) -> Value {
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3));
+        self.b.ins().stack_addr(I64, slot, 0)
+    }
+
+    /// Returns a code if it is not 0.
+    pub fn check_code(&mut self, code: Value) {
+        let (good, bad) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(code, bad, &[], good, &[]);
+        self.b.switch_to_block(bad);
+        self.b.ins().return_(&[code]);
+        self.b.switch_to_block(good);
     }
 
     pub fn number(&mut self, n: i64) -> Value {

@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::describe::{MOST, input_symbols};
+use super::gpu::{Gpu, Remote};
 use super::memory::{Arena, bounded};
 use super::run::Runner;
 use super::sizes::check_sizes;
@@ -27,11 +28,22 @@ pub struct Entries<'a> {
     /// Offsets of the constants in the weights.
     pub weights: &'a BTreeMap<u32, u64>,
     /// Its kernels, in the order in which steps mention them, with their functions.
-    pub kernels: &'a [(Lowered, FuncId)],
+    pub kernels: &'a [(Lowered, Place)],
     /// The facts.
     pub description: &'a Description,
     /// The embedded weights, if they are.
     pub embedded: Option<DataId>,
+    /// What runs on a GPU, if the program is for one.
+    pub gpu: Option<&'a Gpu>,
+}
+
+/// Where a kernel runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// A function of the module.
+    Processor(FuncId),
+    /// The entry with this number.
+    Gpu(u32),
 }
 
 /// The functions' numbers in the module.
@@ -110,8 +122,12 @@ fn run(module: &mut dyn Module, entries: &Entries) -> Result<FuncId> {
         check_data(f, entries, inputs, outputs)?;
         let weights = weights(f, module, entries, p[0]);
         let scratch = scratch(f, entries, arena)?;
-        let mut runner = Runner { entries, inputs, outputs, arena, scratch, host, weights, dispatch, next: 0 };
+        let code = entries.gpu.map(|gpu| gpu.define_code(module, &entries.description.name)).transpose()?;
+        let remote = code.map(|code| Remote::begin(f, module, entries, host, weights, code)).transpose()?;
+        let mut runner = Runner { entries, inputs, outputs, arena, scratch, host, weights, dispatch, remote, next: 0 };
+        runner.send_inputs(f)?;
         runner.steps(f, module, &entries.program.body)?;
+        runner.fetch_outputs(f)?;
         runner.output_shapes(f)?;
         f.give(code::OK);
         Ok(())

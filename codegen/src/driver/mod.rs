@@ -6,10 +6,11 @@
 mod body;
 mod describe;
 mod entry;
+pub mod gpu;
 pub mod memory;
 pub mod pack;
 mod run;
 mod sizes;
 
 pub use describe::{describe, input_symbols};
-pub use entry::{Entries, Functions, define_entries};
+pub use entry::{Entries, Functions, Place, define_entries};

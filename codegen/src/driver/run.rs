@@ -1,11 +1,13 @@
 //! The steps of a program as code.
 
 use super::body::Body;
-use super::entry::{Entries, define, signature, write_shapes};
+use super::entry::{Entries, Place, define, signature, write_shapes};
+use super::gpu::Remote;
 use super::sizes::check_sizes;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I32, I64};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
+use crate::lower::Lowered;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use cranelift_module::{FuncId, Linkage, Module};
 use mlc_abi::{Host, Tensor as Raw};
 use mlc_ir::program::Step;
@@ -22,6 +24,8 @@ pub(super) struct Runner<'a> {
     pub host: Value,
     pub weights: Value,
     pub dispatch: FuncId,
+    /// The GPU of this run, if the program is for one.
+    pub remote: Option<Remote>,
     /// The next kernel.
     pub next: usize,
 }
@@ -95,20 +99,22 @@ impl Runner<'_> {
     }
 
     fn truth(&self, f: &mut Body, buffer: u32) -> Result<Value> {
+        self.fetch(f, buffer)?;
         let address = self.address(f, buffer)?;
         Ok(f.b.ins().load(I8, MemFlagsData::new().with_notrap(), address, 0))
     }
 
-    fn index(&self, f: &mut Body, index: &Index) -> Result<Value> {
+    pub(super) fn index(&self, f: &mut Body, index: &Index) -> Result<Value> {
         f.index_with(index, &|f, buffer| self.lookup(f, buffer))
     }
 
     fn lookup(&self, f: &mut Body, buffer: u32) -> Result<(Value, DType, Vec<Index>)> {
         let definition = self.entries.program.buffer(buffer);
+        self.fetch(f, buffer)?;
         Ok((self.address(f, buffer)?, definition.dtype, definition.shape.clone()))
     }
 
-    fn address(&self, f: &mut Body, buffer: u32) -> Result<Value> {
+    pub(super) fn address(&self, f: &mut Body, buffer: u32) -> Result<Value> {
         let program = self.entries.program;
         let places = [(&program.inputs, self.inputs), (&program.outputs, self.outputs)];
         for (numbers, array) in places {
@@ -129,27 +135,48 @@ impl Runner<'_> {
     fn kernel(&mut self, f: &mut Body, module: &mut dyn Module) -> Result<()> {
         let number = self.next;
         self.next += 1;
-        let (lowered, function) = &self.entries.kernels[number];
-        let mut args = Vec::new();
-        for &buffer in &lowered.buffers {
-            args.push(self.address(f, buffer)?);
-        }
-        for symbol in &lowered.tile.symbols {
-            args.push(f.index(&Index::sym(symbol.clone()))?);
-        }
-        let bytes = args.len().max(1) as u32 * 8;
-        let slot = f.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3));
-        let block = f.b.ins().stack_addr(I64, slot, 0);
-        args.into_iter().enumerate().for_each(|(place, value)| f.store(value, block, place as i32 * 8));
+        let (lowered, place) = &self.entries.kernels[number];
+        let function = match place {
+            Place::Processor(function) => *function,
+            Place::Gpu(entry) => return self.launch(f, module, lowered, *entry, number),
+        };
+        self.fetch_operands(f, lowered)?;
+        let args = lowered.buffers.iter().map(|buffer| self.address(f, *buffer)).collect::<Result<Vec<_>>>()?;
+        let block = self.arguments(f, lowered, args)?;
         let tasks = self.index(f, &lowered.tile.tasks.1)?;
-        let kernel = module.declare_func_in_func(*function, f.b.func);
+        let kernel = module.declare_func_in_func(function, f.b.func);
         let address = f.b.ins().func_addr(I64, kernel);
         let dispatch = module.declare_func_in_func(self.dispatch, f.b.func);
         let number = f.b.ins().iconst(I32, number as i64);
         let (scratch, each) = self.scratch;
         f.b.ins().call(dispatch, &[self.host, address, block, tasks, scratch, each, number]);
-        Ok(())
+        self.send_results(f, lowered)
     }
+
+    /// The argument block of a kernel: addresses, then symbols.
+    pub(super) fn arguments(&self, f: &mut Body, lowered: &Lowered, mut args: Vec<Value>) -> Result<Value> {
+        for symbol in &lowered.tile.symbols {
+            args.push(f.index(&Index::sym(symbol.clone()))?);
+        }
+        let block = f.slot(args.len().max(1) as u32 * 8);
+        args.into_iter().enumerate().for_each(|(place, value)| f.store(value, block, place as i32 * 8));
+        Ok(block)
+    }
+}
+
+/// Calls the host's profiler, if it has one, before (0) or after (1) a kernel.
+pub(super) fn tell(f: &mut Body, module: &dyn Module, host: Value, number: Value, phase: i64) {
+    let profile_type = signature(module, &[I64, I32, I32], None);
+    let profile_type = f.b.import_signature(profile_type);
+    let context = f.load(I64, host, Host::CTX);
+    let hook = f.load(I64, host, Host::PROFILE);
+    let (call, next) = (f.b.create_block(), f.b.create_block());
+    f.b.ins().brif(hook, call, &[], next, &[]);
+    f.b.switch_to_block(call);
+    let phase = f.b.ins().iconst(I32, phase);
+    f.b.ins().call_indirect(profile_type, hook, &[context, number, phase]);
+    f.b.ins().jump(next, &[]);
+    f.b.switch_to_block(next);
 }
 
 /// `NAME.dispatch(host, kernel, args, tasks, scratch, scratch_bytes, number)`: runs a kernel's tasks, on the host's threads
@@ -158,14 +185,12 @@ pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
     let own = signature(module, &[I64, I64, I64, I64, I64, I64, I32], None);
     let kernel_type = signature(module, &[I64, I64, I64, I64], None);
     let parallel_type = signature(module, &[I64; 6], None);
-    let profile_type = signature(module, &[I64, I32, I32], None);
-    define(module, &format!("{name}.dispatch"), Linkage::Local, own, |f, _| {
+    define(module, &format!("{name}.dispatch"), Linkage::Local, own, |f, module| {
         let p = f.params.clone();
         let (host, kernel, args, tasks) = (p[0], p[1], p[2], p[3]);
         let (scratch, each, number) = (p[4], p[5], p[6]);
         let kernel_type = f.b.import_signature(kernel_type);
         let parallel_type = f.b.import_signature(parallel_type);
-        let profile_type = f.b.import_signature(profile_type);
         let zero = f.number(0);
         let (hosted, alone) = (f.b.create_block(), f.b.create_block());
         f.b.ins().brif(host, hosted, &[], alone, &[]);
@@ -173,18 +198,8 @@ pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
         f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, scratch]);
         f.b.ins().return_(&[]);
         f.b.switch_to_block(hosted);
+        tell(f, module, host, number, 0);
         let context = f.load(I64, host, Host::CTX);
-        let hook = f.load(I64, host, Host::PROFILE);
-        let tell = |f: &mut Body, phase: i64| {
-            let (call, next) = (f.b.create_block(), f.b.create_block());
-            f.b.ins().brif(hook, call, &[], next, &[]);
-            f.b.switch_to_block(call);
-            let phase = f.b.ins().iconst(I32, phase);
-            f.b.ins().call_indirect(profile_type, hook, &[context, number, phase]);
-            f.b.ins().jump(next, &[]);
-            f.b.switch_to_block(next);
-        };
-        tell(f, 0);
         let parallel = f.load(I64, host, Host::PARALLEL_FOR);
         let several = f.compare(IntCC::SignedGreaterThan, tasks, 1);
         let there = f.compare(IntCC::NotEqual, parallel, 0);
@@ -198,7 +213,7 @@ pub(super) fn dispatch(module: &mut dyn Module, name: &str) -> Result<FuncId> {
         f.b.ins().call_indirect(kernel_type, kernel, &[args, zero, tasks, scratch]);
         f.b.ins().jump(after, &[]);
         f.b.switch_to_block(after);
-        tell(f, 1);
+        tell(f, module, host, number, 1);
         f.b.ins().return_(&[]);
         Ok(())
     })

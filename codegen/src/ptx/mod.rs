@@ -57,11 +57,6 @@ impl Capability {
         Capability::ALL.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
-    /// Its number.
-    pub fn number(self) -> u32 {
-        self.0
-    }
-
     /// What schedules ask of it.
     pub fn target(self) -> Target {
         Target::gpu()
@@ -81,8 +76,13 @@ impl Capability {
     }
 }
 
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "sm_{}", self.0)
+    }
+}
+
 /// The text of a module with some entries.
-pub fn module(capability: Capability, entries: &[String]) -> String {
-    let (version, number) = (capability.version(), capability.number());
-    format!(".version {version}\n.target sm_{number}\n.address_size 64\n{}", entries.concat())
+pub fn module(capability: Capability, entries: &[&str]) -> String {
+    format!(".version {}\n.target {capability}\n.address_size 64\n{}", capability.version(), entries.concat())
 }

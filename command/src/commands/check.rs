@@ -75,7 +75,7 @@ fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result
         return Ok(gaps);
     }
     let Target { triple, features } = target;
-    let options = Options { name: c_name(path), triple, features, placement: None, tuning: Tuning::NONE };
+    let options = Options { name: c_name(path), triple, features, gpu: None, placement: None, tuning: Tuning::NONE };
     Ok(compile(program, &options).err().map(gap).into_iter().collect())
 }
 

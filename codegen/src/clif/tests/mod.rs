@@ -76,7 +76,7 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
 fn entry(linear: &Tile) -> Option<String> {
     let (_, capability, _) = ptx::Capability::ALL[0];
     let entry = ptx::emit(linear, "k").inspect_err(|e| println!("PTX refused: {e}")).ok()?;
-    Some(ptx::module(capability, &[entry]))
+    Some(ptx::module(capability, &[&entry]))
 }
 
 /// Runs an entry for every task, in blocks that the tasks do not fill.
