@@ -186,13 +186,13 @@ pub fn compile(program: Program, threads: impl Into<Threads>, tuning: Tuning) ->
     compile_for(program, crate::targets::find("host", None)?, threads, tuning)
 }
 
-/// The same as if this machine were another that has less.
+/// The same as if this machine were another that has less, or had a GPU.
 ///
 /// # Errors
 /// Also if the target has a feature that this machine lacks.
 pub fn compile_for(program: Program, target: Target, threads: impl Into<Threads>, tuning: Tuning) -> Result<Made> {
-    let Target { triple, features } = target;
-    let options = Options { name: "model".into(), triple, features, gpu: None, placement: None, tuning };
+    let Target { triple, features, gpu } = target;
+    let options = Options { name: "model".into(), triple, features, gpu, placement: None, tuning };
     let mut code = compile_jit(program, &options)?;
     let (work, tuned) = (std::mem::take(&mut code.work), std::mem::take(&mut code.tuned));
     Ok(Made { session: load(code)?.session(threads)?, work, tuned })

@@ -5,7 +5,7 @@ use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
 use mlc_codegen::compile::Compiled;
-use mlc_codegen::kernels::Scheduled;
+use mlc_codegen::kernels::{Code, Scheduled};
 use mlc_codegen::linear::linearize;
 use mlc_codegen::{clif, x86};
 use mlc_ir::{Error, Facts};
@@ -18,10 +18,12 @@ pub fn tiles(kernels: &[Scheduled]) -> String {
 
 /// Which kernels have narrower vectors than the processor and why, a line each; none if it has no wider ones.
 pub fn left_to_cranelift(kernels: &[Scheduled]) -> Vec<String> {
-    let wide = kernels.iter().any(|kernel| kernel.code.is_ok());
-    let left = kernels.iter().filter_map(|kernel| Some((kernel, kernel.code.as_ref().err()?)));
-    let line = |(kernel, why): (&Scheduled, &String)| format!("`{}`: {why}", kernel.lowered.tile.name);
-    left.filter(|_| wide).map(line).collect()
+    let wide = kernels.iter().any(|kernel| !matches!(kernel.code, Code::Cranelift(_)));
+    let line = |kernel: &Scheduled| match &kernel.code {
+        Code::Cranelift(why) if wide => Some(format!("`{}`: {why}", kernel.lowered.tile.name)),
+        _ => None,
+    };
+    kernels.iter().filter_map(line).collect()
 }
 
 /// Which form of the code.
@@ -44,7 +46,11 @@ pub fn code(compiled: &Compiled, facts: &Facts, form: Form) -> Result<String> {
     let mut text = String::new();
     for kernel in &compiled.kernels {
         let tile = &kernel.lowered.tile;
-        if let Ok(bytes) = &kernel.code {
+        if let Code::Entry(entry) = &kernel.code {
+            let _ = writeln!(text, "{entry}");
+            continue;
+        }
+        if let Code::Own(bytes) = &kernel.code {
             let listing = match form {
                 Form::Clif => "; made without Cranelift\n".to_string(),
                 Form::Assembly => x86::listing(bytes),

@@ -1,6 +1,7 @@
 //! Targets and processors by name.
 
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
+use mlc_codegen::ptx::Capability;
 use target_lexicon::Triple;
 
 /// A processor the command knows by name.
@@ -44,6 +45,11 @@ pub const CPUS: &[Cpu] = &[
     Cpu { name: "raspberry-pi-5", family: "aarch64", features: &["dotprod", "fp16"], text: "Cortex-A76" },
 ];
 
+/// The target of GPUs, beside a processor of this machine's family.
+pub const GPU: &str = "nvptx64";
+/// The GPU of that target if none is named; code for it runs on all later ones.
+const USUAL_GPU: &str = "sm_80";
+
 /// A target: triple and processor features.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -51,6 +57,8 @@ pub struct Target {
     pub triple: Triple,
     /// Features, by the names of the artifact's feature table.
     pub features: Vec<String>,
+    /// The GPU beside the processor.
+    pub gpu: Option<Capability>,
 }
 
 impl Target {
@@ -65,10 +73,13 @@ impl Target {
 /// # Errors
 /// If a name is unknown; the message lists those there are.
 pub fn find(target: &str, cpu: Option<&str>) -> Result<Target> {
-    if target.starts_with("nvptx") {
-        let message =
-            format!("target `{target}`: code for NVIDIA GPUs is not supported yet; use host, x86_64 or aarch64");
-        return Err(Failure::new(Exit::Unsupported, message));
+    if target == GPU {
+        let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let triple = host.parse().map_err(|_| unknown(target))?;
+        return Ok(Target { triple, features: vec![], gpu: Some(capability(cpu.unwrap_or(USUAL_GPU))?) });
+    }
+    if let Some(gpu) = Capability::from_name(target) {
+        return Ok(Target { gpu: Some(gpu), ..find(GPU, cpu)? });
     }
     let by_cpu = CPUS.iter().find(|row| row.name == target);
     let family = match target {
@@ -87,7 +98,14 @@ pub fn find(target: &str, cpu: Option<&str>) -> Result<Target> {
         (None, None) => vec![],
         (Some(cpu), _) => cpu_features(cpu, &family)?,
     };
-    Ok(Target { triple, features })
+    Ok(Target { triple, features, gpu: None })
+}
+
+fn capability(name: &str) -> Result<Capability> {
+    Capability::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Capability::ALL.iter().map(|row| row.0).collect();
+        Failure::usage(format!("`{name}` is no GPU of {GPU}; known are {}", names.join(", ")))
+    })
 }
 
 fn cpu_features(cpu: &str, family: &str) -> Result<Vec<String>> {
@@ -106,7 +124,7 @@ fn unknown(target: &str) -> Failure {
     let names: Vec<&str> = CPUS.iter().map(|row| row.name).collect();
     let names = names.join(", ");
     Failure::usage(format!(
-        "unknown target `{target}`: use host, x86_64, aarch64, a triple of these, or one of {names}"
+        "unknown target `{target}`: use host, x86_64, aarch64, nvptx64, a triple of the first, or one of {names}"
     ))
 }
 

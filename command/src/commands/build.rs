@@ -179,7 +179,8 @@ fn options_of(args: &Args, name: &str, target: &Target, tuning: Tuning) -> Optio
         WeightsPlace::Sidecar => Some(Placement::Sidecar),
         WeightsPlace::Auto => None,
     };
-    Options { name: name.into(), triple: target.triple.clone(), features: target.features.clone(), placement, tuning }
+    let (triple, features) = (target.triple.clone(), target.features.clone());
+    Options { name: name.into(), triple, features, gpu: target.gpu, placement, tuning }
 }
 
 /// The texts made from the compiled kernels.

@@ -74,8 +74,8 @@ fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result
     if !gaps.is_empty() {
         return Ok(gaps);
     }
-    let Target { triple, features } = target;
-    let options = Options { name: c_name(path), triple, features, gpu: None, placement: None, tuning: Tuning::NONE };
+    let Target { triple, features, gpu } = target;
+    let options = Options { name: c_name(path), triple, features, gpu, placement: None, tuning: Tuning::NONE };
     Ok(compile(program, &options).err().map(gap).into_iter().collect())
 }
 

@@ -14,7 +14,7 @@ pub(crate) type Shared = Arc<Mutex<Option<Arc<Program>>>>;
 
 /// A loaded module and the weights beside it.
 pub(crate) struct Program {
-    pub driver: &'static Driver,
+    pub(super) driver: &'static Driver,
     context: usize,
     module: usize,
     /// Address of the weights.
