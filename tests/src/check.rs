@@ -3,6 +3,7 @@
 use crate::{Data, Test, load};
 use mlc::engine::Engine;
 use mlc::model::{Passes, optimize, reference, with_known_inputs};
+use mlc::targets::{GPU, find};
 use mlc_frontend::Options;
 use mlc_ir::{Graph, Tensor};
 use mlc_tensorio::{Tolerance, compare};
@@ -15,10 +16,12 @@ pub enum Way {
     Interpreter,
     /// The fused program, compiled into memory.
     Compiled,
+    /// The same for a GPU, whose kernels are interpreted behind the driver's functions.
+    Gpu,
 }
 
 impl Way {
-    /// Both.
+    /// Those that everything must pass.
     pub const ALL: [Way; 2] = [Way::Interpreter, Way::Compiled];
 
     /// As the command line and the lists of results call it.
@@ -26,6 +29,7 @@ impl Way {
         match self {
             Way::Interpreter => "interpreter",
             Way::Compiled => "compiled",
+            Way::Gpu => "gpu",
         }
     }
 
@@ -37,6 +41,10 @@ impl Way {
         match self {
             Way::Interpreter => Ok(Engine::interpreter(reference(&graph)?)),
             Way::Compiled => Engine::compiled(optimize(graph, &Passes::default())?.0, 1),
+            Way::Gpu => {
+                mlc_fake_cuda::install().map_err(|why| mlc_ir::Error::internal(format!("fake driver: {why}")))?;
+                Engine::compiled_for(optimize(graph, &Passes::default())?.0, find(GPU, Some("sm_75"))?, 1)
+            }
         }
     }
 }

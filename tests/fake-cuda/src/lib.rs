@@ -9,7 +9,10 @@
 #![allow(unsafe_code)] // has the driver's C interface.
 #![allow(clippy::missing_safety_doc, reason = "the driver's documentation is theirs")]
 
+mod install;
 mod state;
+
+pub use install::install;
 
 use state::{Fake, INVALID_VALUE, NOT_FOUND, Result, with, with_context};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};

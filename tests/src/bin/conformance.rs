@@ -1,4 +1,4 @@
-//! Runs the ONNX backend tests: `conformance [--engine interpreter|compiled] [--suite SUITE] [--verbose] [FILTER]`.
+//! Runs the ONNX backend tests: `conformance [--engine interpreter|compiled|gpu] [--suite SUITE] [--verbose] [FILTER]`.
 //!
 //! Prints one line a failing test with its reason, and the counts at the end. A model whose shapes depend on the values
 //! of inputs is built with these inputs fixed to the test's values, first the integers, then small floats too.
@@ -18,8 +18,11 @@ fn arguments() -> Arguments {
     let mut rest = std::env::args().skip(1);
     while let Some(word) = rest.next() {
         match word.as_str() {
-            "--engine" if rest.next().as_deref() == Some("compiled") => arguments.way = Way::Compiled,
-            "--engine" => {}
+            "--engine" => {
+                let name = rest.next().unwrap_or_default();
+                let ways = Way::ALL.into_iter().chain([Way::Gpu]);
+                arguments.way = ways.into_iter().find(|way| way.name() == name).unwrap_or(arguments.way);
+            }
             "--suite" => arguments.suite = rest.next(),
             "--verbose" => arguments.verbose = true,
             _ => arguments.filter = word,
