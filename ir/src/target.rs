@@ -21,6 +21,9 @@ pub struct Target {
     pub task_cost: u32,
     /// So many tasks keep the threads of a large machine equally busy.
     pub tasks: u32,
+    /// Whether tasks that follow each other run abreast, so that what they read or write side by side is one access: then
+    /// as many as this keep the machine busy, and a task should be larger only where there are more.
+    pub abreast: Option<u32>,
 }
 
 impl Target {
@@ -36,6 +39,7 @@ impl Target {
             l2_bytes: 512 << 10,
             task_cost: 30_000,
             tasks: 64,
+            abreast: None,
         }
     }
 
@@ -61,15 +65,14 @@ impl Target {
         Target { vector_regs: 32, lane_fma: true, adds_in_place: true, ..Target::x86_64() }
     }
 
-    /// A GPU: a thread for every task, however little it does; neighbours run side by side and do the same, so that what
-    /// they read or write together is one access where it lies together.
+    /// A GPU: a thread for every task, however little it does, and registers for what a thread computes at once.
     pub fn gpu() -> Target {
         Target {
-            vector_bytes: 4,
             vector_regs: 32,
             adds_in_place: true,
             task_cost: 0,
             tasks: u32::MAX,
+            abreast: Some(1 << 15),
             ..Target::x86_64()
         }
     }

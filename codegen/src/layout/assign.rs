@@ -229,6 +229,8 @@ fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], step
         ScheduleStep::Vector(axis, lanes) => Some((axis.clone(), *lanes)),
         _ => None,
     });
+    // What tasks read abreast lies side by side, without panels.
+    let abreast = plan.outer.last().filter(|_| target.abreast.is_some());
     for stage in &kernel.stages {
         let Some(reduce) = &stage.reduce else { continue };
         for (buffer, index) in folded_weights(stage, program) {
@@ -238,13 +240,16 @@ fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], step
             }
             let rank = |d: &usize| {
                 let vars = index[*d].vars();
+                if abreast.is_some_and(|axis| vars.contains(axis)) {
+                    return (usize::MAX, *d);
+                }
                 let own = vector.as_ref().is_some_and(|v| vars.contains(&v.0));
                 let folded = reduce.axes.iter().position(|axis| vars.contains(axis));
                 (folded.map_or(if own { 1 } else { 0 }, |place| place + 2), *d)
             };
             let mut order: Vec<usize> = (0..definition.shape.len()).collect();
             order.sort_by_key(rank);
-            let column = vector.as_ref().and_then(|(axis, lanes)| {
+            let column = vector.as_ref().filter(|_| target.abreast.is_none()).and_then(|(axis, lanes)| {
                 let d = index.iter().position(|i| i.as_var() == Some(axis))?;
                 let outer = plan.outer.contains(axis);
                 outer.then(|| (d, i64::from(*lanes) * i64::from(plan.block(0, axis))))

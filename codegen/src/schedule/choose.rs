@@ -149,6 +149,7 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
         let mut steps = order_steps(judge, outer, Some(axis));
         steps.extend(vector_steps(judge, &judge.kernel.stages, axis, lanes, target));
         let wide = match judge.kernel.stages.len() {
+            _ if target.abreast.is_some() => 1,
             // So many stages have enough to do that does not wait for each other.
             MANY.. => 1,
             _ if judge.kernel.stages.iter().any(|s| s.reduce.is_some()) => 4,
@@ -157,11 +158,14 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
         steps.push(Step::Block(axis.clone(), wide.min(vectors)));
         return steps;
     };
-    let (height, columns) = register_block(judge, &rows, vectors, target);
+    let (height, columns) = match target.abreast {
+        Some(busy) => (block_abreast(judge, outer, &rows, lanes, busy), 1),
+        None => register_block(judge, &rows, vectors, target),
+    };
     // Across some axes nothing is used again. Within them panels of columns come first: a panel of weights is used for all
     // rows while it is near.
     let mut order: Vec<Name> = Vec::new();
-    if weights_follow(judge, axis) {
+    if target.abreast.is_none() && weights_follow(judge, axis) {
         order.extend(outer.iter().filter(|other| *other != axis && *other != &rows && shared(judge, other)).cloned());
         order.push(axis.clone());
     }
@@ -171,15 +175,21 @@ fn outer_steps(judge: &Judge, outer: &[Name], axis: &Name, target: &Target) -> V
             others.iter().filter(|a| *a != axis && **a != rows && !order.contains(*a)).cloned().collect::<Vec<_>>();
         order.extend(rest);
     }
+    if target.abreast.is_some() {
+        order.push(rows.clone());
+    }
     if !order.contains(axis) {
         order.push(axis.clone());
     }
-    order.push(rows.clone());
+    if !order.contains(&rows) {
+        order.push(rows.clone());
+    }
     let mut steps = vec![Step::Order(order)];
     steps.extend(vector_steps(judge, &judge.kernel.stages, axis, lanes, target));
     steps.extend([Step::Block(axis.clone(), columns), Step::Block(rows, height.max(1))]);
     steps.extend(folded_block(judge, height * columns));
-    if height * columns >= LOOPED {
+    // What runs abreast has registers of its own, and no memory as near.
+    if height * columns >= LOOPED && target.abreast.is_none() {
         steps.extend(epilogue_steps(judge));
     }
     steps
@@ -224,6 +234,17 @@ pub(super) fn register_block(judge: &Judge, rows: &Name, vectors: u32, target: &
     let best = columns(target).iter().map(|n| *n.min(&vectors)).min_by(|a, b| cycles(*a).total_cmp(&cycles(*b)));
     best.map_or((1, 1), |columns| (height(columns), columns))
 }
+
+/// Rows of a register block where tasks run abreast: as many as leave enough tasks.
+fn block_abreast(judge: &Judge, outer: &[Name], rows: &Name, lanes: u16, busy: u32) -> u32 {
+    let points: f64 = outer.iter().map(|axis| judge.points(axis)).product();
+    let tasks = points / f64::from(lanes) / f64::from(busy);
+    let most = (tasks as u32).clamp(1, MOST_ROWS);
+    block_rows(judge, rows, most)
+}
+
+/// Rows of a register block, where there are tasks enough: more would wait for memory no less.
+const MOST_ROWS: u32 = 8;
 
 /// Cycles of a multiply-add, the slower processors' counted.
 pub(super) const LATENCY: u32 = 5;
