@@ -231,17 +231,24 @@ impl Emitter<'_> {
         self.advancing.retain(|a| a.over != *var);
         let steps = mine.iter().map(|(_, by)| self.eval(by)).collect::<Result<Vec<_>>>()?;
         let counter = self.let_(Class::Double, "mov.b64", &[&first]);
+        // A task's own part of an axis is often one block.
+        let once = (high.clone() - low.clone()).as_const().is_some_and(|trips| (1..=step).contains(&trips));
         let (again, after) = (self.label(), self.label());
-        if low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {
+        if !once && low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {
             let none = self.let_(Class::Predicate, "setp.ge.s64", &[&counter, &end]);
             self.jump_if(none, true, &after);
         }
-        self.place(&again);
+        if !once {
+            self.place(&again);
+        }
         self.multiples.insert(var.clone(), align::gcd(self.multiple(low), step));
         self.names.insert(var.clone(), Binding::Number(counter));
         self.levels.push(Level::of(var));
         self.insts(insts)?;
         self.levels.pop();
+        if once {
+            return Ok(());
+        }
         for ((cursor, _), step) in mine.iter().zip(steps) {
             self.ins("add.s64", &[cursor, cursor, &step]);
         }

@@ -109,7 +109,7 @@ impl Emitter<'_> {
     fn term(&mut self, atoms: &[Atom], coefficient: i64, sum: Option<Reg>) -> Result<Reg> {
         let mut product = None;
         for atom in atoms {
-            let factor = self.atom(atom)?;
+            let factor = self.factor(atom)?;
             product = Some(match product {
                 Some(product) => self.let_(Class::Double, "mul.lo.s64", &[&product, &factor]),
                 None => factor,
@@ -123,6 +123,19 @@ impl Emitter<'_> {
             (by, Some(sum)) => self.let_(Class::Double, "mad.lo.s64", &[&product, &by, &sum]),
             (by, None) => self.let_(Class::Double, "mul.lo.s64", &[&product, &by]),
         })
+    }
+
+    /// The value of an atom, which is remembered.
+    fn factor(&mut self, atom: &Atom) -> Result<Reg> {
+        let e = Index::atom(atom.clone());
+        if let Some(value) = self.levels.iter().rev().find_map(|level| level.known.get(&e)) {
+            return Ok(*value);
+        }
+        let value = self.atom(atom)?;
+        if let Some(level) = self.levels.last_mut().filter(|_| !e.looks_up()) {
+            level.known.insert(e, value);
+        }
+        Ok(value)
     }
 
     fn atom(&mut self, atom: &Atom) -> Result<Reg> {
