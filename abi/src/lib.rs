@@ -216,8 +216,7 @@ pub type LaunchFn =
     unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, args: *const u64, count: u32, tasks: u64) -> i32;
 
 /// Copies bytes to the device if `up` is not 0, else from it.
-pub type CopyFn =
-    unsafe extern "C" fn(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32;
+pub type CopyFn = unsafe extern "C" fn(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32;
 
 /// A kernel: runs tasks `begin..end` with what its driver put into `args`, and its worker's scratch memory.
 pub type KernelFn = unsafe extern "C" fn(args: *const u64, begin: u64, end: u64, scratch: *mut u8);

@@ -5,9 +5,9 @@
 
 use crate::artifact::{Description, Placement, Weights, architecture, descriptor};
 use crate::clif;
+use crate::driver::gpu::Gpu;
 use crate::driver::memory::{self, Arena};
 use crate::driver::pack::Packed;
-use crate::driver::gpu::Gpu;
 use crate::driver::{Entries, Functions, Place, define_entries, describe, input_symbols};
 use crate::kernels::{Code, Scheduled, Schedules, machine, own_isa, schedule_program};
 use crate::linear::linearize;

@@ -98,7 +98,8 @@ impl Model {
             )
         };
         let (descriptor, file) = (checked.descriptor, Some(path.to_path_buf()));
-        Ok(Model { inner: Arc::new(Inner {
+        Ok(Model {
+            inner: Arc::new(Inner {
                 plan,
                 run,
                 message,
@@ -107,7 +108,8 @@ impl Model {
                 file,
                 gpu: Shared::default(),
                 _keep: Box::new(library),
-            }) })
+            }),
+        })
     }
 
     /// A model from code in memory.
@@ -126,7 +128,8 @@ impl Model {
             false => Weights::Raw(parts.weights),
         };
         let RawParts { plan, run, message, descriptor, keep, .. } = parts;
-        Ok(Model { inner: Arc::new(Inner {
+        Ok(Model {
+            inner: Arc::new(Inner {
                 plan,
                 run,
                 message,
@@ -135,7 +138,8 @@ impl Model {
                 file: None,
                 gpu: Shared::default(),
                 _keep: keep,
-            }) })
+            }),
+        })
     }
 
     /// What the model is.

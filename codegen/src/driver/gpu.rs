@@ -152,7 +152,14 @@ impl Runner<'_> {
     }
 
     /// Starts a kernel.
-    pub(super) fn launch(&self, f: &mut Body, module: &dyn Module, lowered: &Lowered, entry: u32, number: usize) -> Result<()> {
+    pub(super) fn launch(
+        &self,
+        f: &mut Body,
+        module: &dyn Module,
+        lowered: &Lowered,
+        entry: u32,
+        number: usize,
+    ) -> Result<()> {
         let remote = self.remote.as_ref().ok_or_else(|| Error::internal("a kernel without its GPU"))?;
         let addresses = lowered.buffers.iter().map(|buffer| self.remote_address(f, remote, *buffer));
         let addresses = addresses.collect::<Result<Vec<_>>>()?;

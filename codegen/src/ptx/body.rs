@@ -28,6 +28,7 @@ pub fn emit(tile: &Tile, name: &str) -> Result<String> {
         symbols: HashMap::new(),
         names: HashMap::new(),
         multiples: HashMap::new(),
+        loaded: HashMap::new(),
         advancing: vec![],
         levels: vec![Level::default()],
     };
@@ -66,6 +67,8 @@ pub(super) struct Emitter<'a> {
     pub names: HashMap<Name, Binding>,
     /// What variables and cursors are multiples of.
     pub multiples: HashMap<Name, i64>,
+    /// What was loaded together with another value, before its turn.
+    pub loaded: HashMap<Name, Reg>,
     advancing: Vec<Advancing>,
     pub levels: Vec<Level>,
 }
@@ -163,7 +166,16 @@ impl Emitter<'_> {
 
     pub fn insts(&mut self, insts: &[Inst]) -> Result<()> {
         let visible = self.advancing.len();
-        insts.iter().try_for_each(|inst| self.inst(inst))?;
+        // The cursors of a body stand before what they serve.
+        let cursors = insts.iter().take_while(|inst| matches!(inst, Inst::Cursor { .. })).count();
+        insts[..cursors].iter().try_for_each(|inst| self.inst(inst))?;
+        let groups = self.groups(&insts[cursors..]);
+        for (number, inst) in insts[cursors..].iter().enumerate() {
+            if let Some(group) = groups.get(&number) {
+                self.load_group(group);
+            }
+            self.inst(inst)?;
+        }
         self.advancing.truncate(visible);
         Ok(())
     }
@@ -190,14 +202,21 @@ impl Emitter<'_> {
                 self.dot(&cell, &a, &b);
                 Ok(())
             }
+            Inst::Let { dst, ty, .. } if self.loaded.contains_key(&dst.name) => {
+                let reg = self.loaded.remove(&dst.name).ok_or_else(|| Error::internal("a load that was not made"))?;
+                let value = Val { ty: *ty, regs: vec![reg; usize::from(ty.lanes)] };
+                self.names.insert(dst.name.clone(), Binding::Value(value));
+                Ok(())
+            }
             Inst::Let { dst, ty, op } => {
                 let value = self.op(*ty, op)?;
                 // A cell may change after its value was taken.
-                let value = if matches!(op, Op::Splat(_) | Op::Lane(..) | Op::Pack(_) | Op::Bitcast(..) | Op::Convert(..)) {
-                    self.copy(&value)
-                } else {
-                    value
-                };
+                let value =
+                    if matches!(op, Op::Splat(_) | Op::Lane(..) | Op::Pack(_) | Op::Bitcast(..) | Op::Convert(..)) {
+                        self.copy(&value)
+                    } else {
+                        value
+                    };
                 self.names.insert(dst.name.clone(), Binding::Value(value));
                 Ok(())
             }

@@ -45,7 +45,8 @@ impl Emitter<'_> {
             None => self.move_lanes(&op, ty.dtype, &regs, &place, true),
             Some(first) => {
                 let zero = self.int_constant(0, Type::scalar(if class == Class::Word { DType::I32 } else { ty.dtype }));
-                regs.iter().for_each(|reg| self.ins(&format!("mov.{}", super::register::bits(class)), &[reg, &zero.regs[0]]));
+                regs.iter()
+                    .for_each(|reg| self.ins(&format!("mov.{}", super::register::bits(class)), &[reg, &zero.regs[0]]));
                 self.masked_lanes(&op, ty.dtype, &regs, &place, first, true)?;
             }
         }

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `body` | the entry, loops, branches, cells |
 //! | `index` | index expressions, hoisted |
-//! | `memory`, `align` | loads and stores, and how wide they may be |
+//! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
 //! | `arithmetic`, `convert`, `lanes` | everything else |
 
 mod align;
@@ -27,6 +27,7 @@ mod index;
 mod lanes;
 mod memory;
 mod register;
+mod together;
 
 pub use body::emit;
 

@@ -132,19 +132,7 @@ impl Program {
         // SAFETY: the entry has two parameters, the arguments and the number of tasks, which are copied by the call; the
         // rest is the caller's.
         let started = unsafe {
-            (self.driver.launch)(
-                function,
-                blocks,
-                1,
-                1,
-                block as c_uint,
-                1,
-                1,
-                0,
-                0,
-                params.as_ptr(),
-                std::ptr::null(),
-            )
+            (self.driver.launch)(function, blocks, 1, 1, block as c_uint, 1, 1, 0, 0, params.as_ptr(), std::ptr::null())
         };
         self.driver.check(started, &format!("starting kernel {kernel}"))
     }
@@ -175,7 +163,9 @@ fn check_capability(driver: &Driver, device: c_int, code: &str) -> Result<()> {
     let have = driver.number(device, Attribute::Major)? * 10 + driver.number(device, Attribute::Minor)?;
     match have >= wanted {
         true => Ok(()),
-        false => Err(format!("the model is for GPUs from sm_{wanted} on, this one is sm_{have}: build with another `--cpu`")),
+        false => {
+            Err(format!("the model is for GPUs from sm_{wanted} on, this one is sm_{have}: build with another `--cpu`"))
+        }
     }
 }
 
@@ -188,7 +178,13 @@ fn load_module(driver: &Driver, code: &CStr) -> Result<usize> {
     let values: [*mut c_void; 2] = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
     // SAFETY: the text ends in 0; the log has the size that the options say.
     let loaded = unsafe {
-        (driver.load)(&mut module, code.as_ptr().cast::<c_char>(), options.len() as c_uint, options.as_ptr(), values.as_ptr())
+        (driver.load)(
+            &mut module,
+            code.as_ptr().cast::<c_char>(),
+            options.len() as c_uint,
+            options.as_ptr(),
+            values.as_ptr(),
+        )
     };
     driver.check(loaded, "compiling the kernels for this GPU").map_err(|why| {
         let log: Vec<u8> = log.into_iter().take_while(|byte| *byte != 0).collect();

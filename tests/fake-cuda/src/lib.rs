@@ -179,7 +179,8 @@ pub unsafe extern "C" fn cuLaunchKernel(
     _extra: *const *mut c_void,
 ) -> c_int {
     with_context(|fake| {
-        if [grid_y, grid_z, block_y, block_z] != [1; 4] || shared != 0 || block_x > 1024 || grid_x > i32::MAX as c_uint {
+        if [grid_y, grid_z, block_y, block_z] != [1; 4] || shared != 0 || block_x > 1024 || grid_x > i32::MAX as c_uint
+        {
             return Err(INVALID_VALUE);
         }
         let (_, entry) = fake.entry(function)?;

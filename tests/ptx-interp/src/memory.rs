@@ -103,11 +103,13 @@ impl Device {
     pub(crate) fn load(&mut self, address: u64, bytes: usize, thread: u32) -> Result<u64> {
         let (number, at) = self.find(address, bytes)?;
         let allocation = &self.allocations[number];
-        for writer in &allocation.writers[at..at + bytes] {
-            if *writer == NEVER {
-                return Err(format!("a read at {address:#x} of what was never written"));
-            }
-            self.alone(*writer, thread, address, "reads")?;
+        let writers = &allocation.writers[at..at + bytes];
+        if writers.contains(&NEVER) {
+            return Err(format!("a read at {address:#x} of what was never written"));
+        }
+        // Almost always all bytes were written before this launch.
+        if writers.iter().any(|writer| *writer >= self.launch) {
+            writers.iter().try_for_each(|writer| self.alone(*writer, thread, address, "reads"))?;
         }
         let mut value = [0; 8];
         value[..bytes].copy_from_slice(&allocation.bytes[at..at + bytes]);
@@ -136,9 +138,8 @@ impl Device {
 
     /// The allocation that holds some bytes, and where.
     fn find(&mut self, address: u64, bytes: usize) -> Result<(usize, usize)> {
-        let holds = |it: &Allocation| {
-            address >= it.address && address - it.address + bytes as u64 <= it.bytes.len() as u64
-        };
+        let holds =
+            |it: &Allocation| address >= it.address && address - it.address + bytes as u64 <= it.bytes.len() as u64;
         if !self.allocations.get(self.recent).is_some_and(holds) {
             let found = self.allocations.iter().position(holds);
             self.recent = found.ok_or_else(|| format!("{bytes} bytes at {address:#x} are outside every allocation"))?;

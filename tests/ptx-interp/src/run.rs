@@ -1,9 +1,9 @@
 //! Grids, warps, branches.
 
+use crate::Result;
 use crate::memory::Device;
 use crate::parse::{Code, Entry, Inst, Source};
 use crate::types::{Kind, Type};
-use crate::Result;
 
 /// Lanes of a warp.
 const LANES: usize = 32;
