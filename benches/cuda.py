@@ -8,6 +8,7 @@ model differs or fails.
 
 columns
     cases       how many agree with the reference
+    first       time of the first run, with the driver's compilation, in ms
     ms          median time of a run, copies of inputs and outputs included
     kernels     time of the kernels, each waited for
     GF/s, GB/s  arithmetic and memory of a run by that time
@@ -104,7 +105,8 @@ class Model:
         if code != 0:
             self.notes.append(f"{self.name}: {text.strip()}")
             return False
-        self.row["ms"] = f"{json.loads(text)['p50_ms']:.3f}"
+        times = json.loads(text)
+        self.row |= {"first": f"{times['first_ms']:.0f}", "ms": f"{times['p50_ms']:.3f}"}
         code, text = run([*command, "--duration", self.args.duration, "--profile"])
         if code == 0:
             self.profile(json.loads(text)["kernels"], rates)
@@ -163,8 +165,8 @@ def main() -> int:
     args = parser.parse_args()
     name, rates = card()
     print(f"{name}; rates {rates or 'unknown'} (TFLOP/s, TB/s)", flush=True)
-    columns = ["model", "cases", "ms", "kernels", "GF/s", "GB/s", "roofline", "host", "ort"]
-    widths = [24, 8, 9, 9, 8, 7, 9, 8, 9]
+    columns = ["model", "cases", "first", "ms", "kernels", "GF/s", "GB/s", "roofline", "host", "ort"]
+    widths = [24, 8, 8, 9, 9, 8, 7, 9, 8, 9]
     line = lambda cells: "".join(str(cell).ljust(width) for cell, width in zip(cells, widths)).rstrip()
     print(line(columns), flush=True)
     good, notes = True, []

@@ -191,7 +191,7 @@ impl<'a> Warp<'a> {
     /// Where a lane goes in memory, and its number among all threads.
     fn address(&self, pointer: &Source, offset: i64, bytes: usize, lane: usize) -> Result<(u64, u32)> {
         let address = self.value(pointer, lane).wrapping_add_signed(offset);
-        if address % bytes as u64 != 0 {
+        if !address.is_multiple_of(bytes as u64) {
             return Err(format!("{address:#x} is no multiple of {bytes}"));
         }
         Ok((address, self.block * self.block_size + self.first + lane as u32))
