@@ -16,15 +16,13 @@ pub fn emit(tile: &Tile, name: &str) -> Result<String> {
     if tile.phase != Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
     }
-    if tile.params.iter().any(|param| param.space == Space::Scratch) {
-        return Err(Error::unsupported(format!("tile `{}` has scratch memory", tile.name)));
-    }
     let mut emitter = Emitter {
         text: String::new(),
         tile,
         used: [0; Class::ALL.len()],
         labels: 0,
         bases: vec![],
+        local: 0,
         symbols: HashMap::new(),
         names: HashMap::new(),
         multiples: HashMap::new(),
@@ -39,6 +37,12 @@ pub fn emit(tile: &Tile, name: &str) -> Result<String> {
 /// Bytes of an entry's parameters that every generation takes.
 const MOST_ARGS: usize = 500;
 
+/// The array that is a thread's scratch memory.
+const LOCAL: &str = "scratch";
+
+/// Its bytes at most: a driver sets so much aside for every thread that a GPU has room for.
+const MOST_LOCAL: i64 = 4096;
+
 /// What a name stands for.
 #[derive(Clone)]
 pub(super) enum Binding {
@@ -46,7 +50,8 @@ pub(super) enum Binding {
     Cell(Val),
     /// The variable of a loop, or the task.
     Number(Reg),
-    Cursor(Reg),
+    /// A pointer, and the state space it points into.
+    Cursor(Reg, &'static str),
 }
 
 /// A cursor of this body that a loop advances.
@@ -63,6 +68,8 @@ pub(super) struct Emitter<'a> {
     used: [usize; Class::ALL.len()],
     labels: usize,
     pub bases: Vec<Reg>,
+    /// Bytes of scratch memory.
+    local: i64,
     pub symbols: HashMap<Name, Reg>,
     pub names: HashMap<Name, Binding>,
     /// What variables and cursors are multiples of.
@@ -111,12 +118,15 @@ impl Emitter<'_> {
     }
 
     fn entry(self, name: &str) -> String {
-        let args = 8 * (self.bases.len() + self.symbols.len()).max(1);
+        let args = 8 * (self.given() + self.symbols.len()).max(1);
         let mut text = format!(
             "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {}, 1, 1\n{{\n",
             self.tile.name.replace(|c: char| c.is_control(), " "),
             super::BLOCK
         );
+        if self.local > 0 {
+            let _ = writeln!(text, "\t.local .align {} .b8 {LOCAL}[{}];", align::BASE, self.local);
+        }
         for class in Class::ALL {
             let ((letter, ty), count) = (class.names(), self.used[class as usize]);
             if count > 0 {
@@ -128,18 +138,20 @@ impl Emitter<'_> {
 
     fn tile(&mut self) -> Result<()> {
         let tile = self.tile;
-        let count = tile.params.len() + tile.symbols.len();
+        let given = self.given();
+        let count = given + tile.symbols.len();
         if count > MOST_ARGS {
             return Err(Error::unsupported(format!("tile `{}` has {count} arguments", tile.name)));
         }
         let task = self.task();
-        for place in 0..tile.params.len() {
+        for place in 0..given {
             let address = self.let_(Class::Double, "ld.param.b64", &[&format!("[args+{}]", 8 * place)]);
             let base = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
             self.bases.push(base);
         }
+        self.scratch()?;
         for (place, symbol) in tile.symbols.iter().enumerate() {
-            let at = format!("[args+{}]", 8 * (tile.params.len() + place));
+            let at = format!("[args+{}]", 8 * (given + place));
             let value = self.let_(Class::Double, "ld.param.b64", &[&at]);
             self.symbols.insert(symbol.clone(), value);
         }
@@ -148,6 +160,31 @@ impl Emitter<'_> {
         self.insts(&tile.body)?;
         self.place("$END");
         self.ins("ret", &[]);
+        Ok(())
+    }
+
+    /// Parameters whose addresses are arguments; those in scratch memory follow them.
+    fn given(&self) -> usize {
+        self.tile.params.iter().filter(|param| param.space != Space::Scratch).count()
+    }
+
+    /// Scratch memory is the thread's own, of a size that the text says.
+    fn scratch(&mut self) -> Result<()> {
+        let (places, bytes) = self.tile.scratch();
+        self.local =
+            bytes.as_const().ok_or_else(|| Error::unsupported("it keeps values of a size known at run time only"))?;
+        if self.local > MOST_LOCAL {
+            let bytes = self.local;
+            return Err(Error::unsupported(format!(
+                "it keeps {bytes} bytes of values in a thread, of at most {MOST_LOCAL}"
+            )));
+        }
+        for place in places.iter().flatten() {
+            let array = self.let_(Class::Double, "mov.u64", &[&LOCAL]);
+            let offset = self.eval(place)?;
+            let base = self.let_(Class::Double, "add.s64", &[&array, &offset]);
+            self.bases.push(base);
+        }
         Ok(())
     }
 
@@ -235,7 +272,8 @@ impl Emitter<'_> {
         let step = advance.map_or(0, |(_, by)| self.multiple(by));
         let multiple = align::gcd(align::gcd(align::BASE, self.multiple(offset)), step);
         self.multiples.insert(name.clone(), multiple);
-        self.names.insert(name.clone(), Binding::Cursor(cursor));
+        let space = if buffer as usize >= self.given() { "local" } else { "global" };
+        self.names.insert(name.clone(), Binding::Cursor(cursor, space));
         if let Some((over, by)) = advance {
             self.advancing.push(Advancing { over: over.clone(), cursor, by: by.clone() });
         }

@@ -13,6 +13,7 @@ use std::fmt::Write;
 /// A pointer, a constant, and what their sum is a multiple of.
 struct Place {
     pointer: Reg,
+    space: &'static str,
     offset: i64,
     multiple: i64,
 }
@@ -22,10 +23,10 @@ impl Emitter<'_> {
         let Access::Linear { cursor, offset, .. } = access else {
             return Err(Error::internal("an indexed access in a linear tile"));
         };
-        let Some(Binding::Cursor(pointer)) = self.names.get(cursor) else {
+        let Some(&Binding::Cursor(pointer, space)) = self.names.get(cursor) else {
             return Err(Error::internal(format!("%{cursor} is no cursor")));
         };
-        let mut place = Place { pointer: *pointer, offset: *offset, multiple: 1 };
+        let mut place = Place { pointer, space, offset: *offset, multiple: 1 };
         place.multiple = gcd(self.multiples.get(cursor).copied().unwrap_or(1), *offset);
         // An address has room for 32 bits, and for the lanes of the widest vector.
         if i32::try_from(*offset).is_err() || *offset > i64::from(i32::MAX) - (1 << 16) {
@@ -40,7 +41,7 @@ impl Emitter<'_> {
         let place = self.place_of(from)?;
         let class = in_memory(ty.dtype);
         let regs: Vec<Reg> = (0..ty.lanes).map(|_| self.reg(class)).collect();
-        let op = format!("ld.global{{}}.{}", stored(ty.dtype));
+        let op = format!("ld.{}{{}}.{}", place.space, stored(ty.dtype));
         match first {
             None => self.move_lanes(&op, ty.dtype, &regs, &place, true),
             Some(first) => {
@@ -73,7 +74,7 @@ impl Emitter<'_> {
             DType::Bool => value.regs.iter().map(|reg| self.bool_word(*reg)).collect(),
             _ => value.regs.clone(),
         };
-        let op = format!("st.global{{}}.{}", stored(dtype));
+        let op = format!("st.{}{{}}.{}", place.space, stored(dtype));
         match first {
             None => {
                 self.move_lanes(&op, dtype, &regs, &place, false);

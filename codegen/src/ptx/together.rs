@@ -59,14 +59,14 @@ impl Emitter<'_> {
 
     /// Loads a group; its values are then taken from `loaded`.
     pub(super) fn load_group(&mut self, group: &Group) {
-        let Some(Binding::Cursor(pointer)) = self.names.get(&group.cursor).cloned() else { return };
+        let Some(Binding::Cursor(pointer, space)) = self.names.get(&group.cursor).cloned() else { return };
         if i32::try_from(group.offset).is_err() {
             return;
         }
         let class = Class::of(group.dtype);
         let regs: Vec<_> = group.values.iter().map(|_| self.reg(class)).collect();
         let names = regs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let op = format!("ld.global.v{}.{}", regs.len(), stored(group.dtype));
+        let op = format!("ld.{space}.v{}.{}", regs.len(), stored(group.dtype));
         self.ins(&op, &[&format!("{{{names}}}"), &format!("[{pointer}+{}]", group.offset)]);
         self.loaded.extend(group.values.iter().cloned().zip(regs));
     }

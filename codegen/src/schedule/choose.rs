@@ -12,7 +12,9 @@ use mlc_ir::{Index, Name};
 
 /// The best known schedule of a kernel.
 pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Vec<Step> {
-    let kept = kept(kernel, &|_| false).into_iter().map(Step::Keep);
+    // What could be computed again is, where tasks run abreast: their own memory is far.
+    let near = target.abreast.is_none();
+    let kept = kept(kernel, &|_| false).into_iter().filter(|_| near).map(Step::Keep);
     if is_serial(kernel) {
         return kept.collect();
     }

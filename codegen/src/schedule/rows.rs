@@ -38,7 +38,12 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> (f64, Vec
     let reused = |axis: &Name| kernel.stages.iter().any(|stage| is_reused(kernel, stage, axis));
     let rows = pick_rows(judge, outer, &reused);
     let widest = found.iter().map(|lanes| columns(judge, lanes, target)).max().unwrap_or(0).max(1);
-    let (height, most) = rows.as_ref().map_or((1, 4), |rows| register_block(judge, rows, widest, target));
+    let (height, most) = match &rows {
+        // A task more for each row, and what it keeps small.
+        Some(_) if target.abreast.is_some() => (1, 1),
+        Some(rows) => register_block(judge, rows, widest, target),
+        None => (1, 4),
+    };
     // Lanes along what is folded have accumulators for each row, and a sum of lanes for each.
     let across = found.iter().any(|lanes| folds_lanes(judge, lanes));
     let height = if across { height.min(target.vector_regs / 2 / VECTORS).max(1) } else { height };

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | `parse` | text to entries |
 //! | `types`, `compute`, `convert` | what an instruction does to a lane |
-//! | `memory` | allocations, and who wrote which byte |
+//! | `memory`, `local` | allocations, and who wrote which byte; what each thread has for itself |
 //! | `run` | grids, warps, branches |
 //!
 //! Invariant: lanes of a warp that part meet again at the first instruction all of them come to.
 
 mod compute;
 mod convert;
+mod local;
 mod memory;
 mod parse;
 mod run;

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::compute::{Compute, compute};
+use crate::local::FIRST as LOCAL;
 use crate::types::{Kind, Type};
 use std::collections::HashMap;
 
@@ -25,6 +26,8 @@ pub struct Entry {
     pub most_threads: u32,
     pub(crate) code: Vec<Inst>,
     pub(crate) registers: usize,
+    /// Bytes of each thread's own memory.
+    pub(crate) local: usize,
 }
 
 /// An instruction.
@@ -42,10 +45,24 @@ pub(crate) enum Code {
     Compute(Compute, usize, Vec<Source>),
     /// Of parameters, at an offset.
     Param(usize, Type, usize),
-    Load(Type, Vec<usize>, Source, i64),
-    Store(Type, Vec<Source>, Source, i64),
+    Load(Space, Type, Vec<usize>, Source, i64),
+    Store(Space, Type, Vec<Source>, Source, i64),
     Branch(usize),
     Return,
+}
+
+/// Where a load or a store goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Space {
+    Global,
+    /// The thread's own.
+    Local,
+}
+
+impl Space {
+    fn named(name: &str) -> Space {
+        if name == "local" { Space::Local } else { Space::Global }
+    }
 }
 
 /// An operand that is read.
@@ -99,18 +116,20 @@ impl Module {
 /// Reads one entry.
 struct Reader {
     params: HashMap<String, usize>,
+    /// Where each array of the thread's own memory begins.
+    locals: HashMap<String, usize>,
     registers: HashMap<String, (usize, Type)>,
     labels: HashMap<String, usize>,
 }
 
 impl Reader {
     fn new() -> Reader {
-        Reader { params: HashMap::new(), registers: HashMap::new(), labels: HashMap::new() }
+        Reader { params: HashMap::new(), locals: HashMap::new(), registers: HashMap::new(), labels: HashMap::new() }
     }
 
     /// An entry from the lines after its name; one statement a line, as compilers write them.
     fn entry(mut self, name: String, lines: &[&str], first: usize) -> Result<Entry> {
-        let mut entry = Entry { name, params: vec![], most_threads: 1024, code: vec![], registers: 0 };
+        let mut entry = Entry { name, params: vec![], most_threads: 1024, code: vec![], registers: 0, local: 0 };
         let mut statements = Vec::new();
         let mut places = 0;
         for (place, line) in lines.iter().enumerate() {
@@ -126,6 +145,8 @@ impl Reader {
                 entry.most_threads = sizes.ok_or_else(|| wrong("unknown size"))?.iter().product();
             } else if let Some(registers) = line.strip_prefix(".reg .") {
                 self.declare(registers).ok_or_else(|| wrong("unknown registers"))?;
+            } else if let Some(array) = line.strip_prefix(".local ") {
+                self.local(&mut entry, array).ok_or_else(|| wrong("unknown array"))?;
             } else if let Some(label) = line.strip_suffix(':') {
                 self.labels.insert(label.to_string(), places);
             } else {
@@ -142,23 +163,20 @@ impl Reader {
         Ok(entry)
     }
 
-    /// `.align 8 .b8 name[16]` or `.u64 name`.
     fn param(&mut self, entry: &mut Entry, text: &str) -> Option<()> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let (align, ty, name) = match words[..] {
-            [".align", align, ty, name] => (align.parse().ok()?, ty, name),
-            [ty, name] => (0, ty, name),
-            _ => return None,
-        };
-        let ty = Type::from_name(ty.strip_prefix('.')?)?;
-        let (name, count) = match name.split_once('[') {
-            Some((name, count)) => (name, count.strip_suffix(']')?.parse().ok()?),
-            None => (name, 1),
-        };
+        let (name, align, bytes) = declared(text)?;
         let end = entry.params.last().map_or(0, |(offset, size)| offset + size);
-        let offset = end.next_multiple_of(ty.bytes.max(align));
-        entry.params.push((offset, ty.bytes * count));
+        let offset = end.next_multiple_of(align);
+        entry.params.push((offset, bytes));
         self.params.insert(name.to_string(), offset);
+        Some(())
+    }
+
+    fn local(&mut self, entry: &mut Entry, text: &str) -> Option<()> {
+        let (name, align, bytes) = declared(text.strip_suffix(';')?)?;
+        let offset = entry.local.next_multiple_of(align);
+        entry.local = offset + bytes;
+        self.locals.insert(name.to_string(), offset);
         Some(())
     }
 
@@ -204,15 +222,15 @@ impl Reader {
                 let base = self.params.get(param).ok_or_else(|| format!("no parameter `{param}`"))?;
                 Code::Param(self.register(to)?, *ty, (*base as i64 + offset) as usize)
             }
-            ("ld", ["global", wide @ ..], [ty], [to, from]) => {
+            ("ld", [space @ ("global" | "local"), wide @ ..], [ty], [to, from]) => {
                 let (pointer, offset) = address(from)?;
                 let to = vector(wide, to)?.into_iter().map(|name| self.register(name)).collect::<Result<_>>()?;
-                Code::Load(*ty, to, self.pointer(pointer)?, offset)
+                Code::Load(Space::named(space), *ty, to, self.pointer(pointer)?, offset)
             }
-            ("st", ["global", wide @ ..], [ty], [to, from]) => {
+            ("st", [space @ ("global" | "local"), wide @ ..], [ty], [to, from]) => {
                 let (pointer, offset) = address(to)?;
                 let from = vector(wide, from)?.into_iter().map(|name| Ok(Source::Register(self.register(name)?)));
-                Code::Store(*ty, from.collect::<Result<_>>()?, self.pointer(pointer)?, offset)
+                Code::Store(Space::named(space), *ty, from.collect::<Result<_>>()?, self.pointer(pointer)?, offset)
             }
             (_, _, _, [to, from @ ..]) => {
                 let (compute, ty, count) = compute(name, modifiers, types)?;
@@ -220,6 +238,9 @@ impl Reader {
                     return Err(format!("{count} operands are needed"));
                 }
                 let from = from.iter().enumerate().map(|(place, text)| {
+                    if let (Some(at), "mov") = (self.locals.get(*text), name) {
+                        return Ok(Source::Constant(LOCAL + *at as u64));
+                    }
                     let chooses = name == "selp" && place == 2;
                     self.source(text, if chooses { Type { kind: Kind::Predicate, bytes: 1 } } else { ty })
                 });
@@ -262,6 +283,22 @@ impl Reader {
         };
         bits.map(Source::Constant).ok_or_else(|| format!("unknown operand `{text}`"))
     }
+}
+
+/// Name, alignment and bytes of `.align 8 .b8 name[16]` or `.u64 name`.
+fn declared(text: &str) -> Option<(&str, usize, usize)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (align, ty, name) = match words[..] {
+        [".align", align, ty, name] => (align.parse().ok()?, ty, name),
+        [ty, name] => (0, ty, name),
+        _ => return None,
+    };
+    let ty = Type::from_name(ty.strip_prefix('.')?)?;
+    let (name, count) = match name.split_once('[') {
+        Some((name, count)) => (name, count.strip_suffix(']')?.parse().ok()?),
+        None => (name, 1),
+    };
+    Some((name, ty.bytes.max(align), ty.bytes * count))
 }
 
 /// Operands, at commas outside braces.

@@ -1,8 +1,9 @@
 //! Grids, warps, branches.
 
 use crate::Result;
+use crate::local::Local;
 use crate::memory::Device;
-use crate::parse::{Code, Entry, Inst, Source};
+use crate::parse::{Code, Entry, Inst, Source, Space};
 use crate::types::{Kind, Type};
 
 /// Lanes of a warp.
@@ -22,6 +23,7 @@ struct Warp<'a> {
     /// Which lanes of each register were written.
     written: Vec<u32>,
     places: [u32; LANES],
+    local: Local,
 }
 
 impl Entry {
@@ -58,6 +60,7 @@ impl<'a> Warp<'a> {
             values: vec![0xdead_beef_dead_beef; entry.registers * LANES],
             written: vec![0; entry.registers],
             places: std::array::from_fn(place),
+            local: Local::new(entry.local, LANES),
         }
     }
 
@@ -162,24 +165,32 @@ impl<'a> Warp<'a> {
                 each(lanes, |lane| self.values[to * LANES + lane] = u64::from_le_bytes(value));
                 self.written[*to] |= lanes;
             }
-            Code::Load(ty, to, pointer, offset) => {
+            Code::Load(space, ty, to, pointer, offset) => {
                 self.check_source(pointer, lanes)?;
                 for lane in members(lanes) {
                     let (address, thread) = self.address(pointer, *offset, ty.bytes * to.len(), lane)?;
                     for (place, to) in to.iter().enumerate() {
-                        let bits = device.load(address + (place * ty.bytes) as u64, ty.bytes, thread)?;
+                        let address = address + (place * ty.bytes) as u64;
+                        let bits = match space {
+                            Space::Global => device.load(address, ty.bytes, thread)?,
+                            Space::Local => self.local.load(address, ty.bytes, lane)?,
+                        };
                         self.values[to * LANES + lane] = extended(*ty, bits);
                     }
                 }
                 to.iter().for_each(|to| self.written[*to] |= lanes);
             }
-            Code::Store(ty, from, pointer, offset) => {
+            Code::Store(space, ty, from, pointer, offset) => {
                 from.iter().chain([pointer]).try_for_each(|source| self.check_source(source, lanes))?;
                 for lane in members(lanes) {
                     let (address, thread) = self.address(pointer, *offset, ty.bytes * from.len(), lane)?;
                     for (place, from) in from.iter().enumerate() {
                         let value = self.value(from, lane);
-                        device.store(address + (place * ty.bytes) as u64, ty.bytes, value, thread)?;
+                        let address = address + (place * ty.bytes) as u64;
+                        match space {
+                            Space::Global => device.store(address, ty.bytes, value, thread)?,
+                            Space::Local => self.local.store(address, ty.bytes, value, lane)?,
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use crate::{Device, Module};
 fn run(body: &str) -> Result<Vec<u8>, String> {
     let text = format!(
         ".version 6.3\n.target sm_75\n.address_size 64\n.visible .entry k(\n.param .u64 p\n)\n{{\n.reg .b64 %d<9>;\n\
-         .reg .b32 %r<9>;\n.reg .pred %p<9>;\nld.param.u64 %d0, [p];\nmov.u32 %r0, %tid.x;\ncvt.u64.u32 %d1, %r0;\n\
+         .reg .b32 %r<9>;\n.reg .pred %p<9>;\n.local .align 16 .b8 own[16];\nld.param.u64 %d0, [p];\nmov.u32 %r0, %tid.x;\ncvt.u64.u32 %d1, %r0;\n\
          {body}\nret;\n}}\n"
     );
     let module = Module::parse(&text)?;
@@ -32,6 +32,15 @@ fn branches_part_and_meet() {
 }
 
 #[test]
+fn threads_have_memory_of_their_own() {
+    let body = format!(
+        "{PLACE}mov.u64 %d3, own;\nst.local.u32 [%d3+4], %r0;\nld.local.u32 %r1, [%d3+4];\nst.global.u32 [%d2], %r1;"
+    );
+    let bytes = run(&body).unwrap();
+    assert!(bytes.chunks(4).map(|word| usize::from(word[0])).eq(0..16));
+}
+
+#[test]
 fn wrong_programs_are_refused() {
     let cases = [
         ("vote.all.pred %p0, %p1;", "unknown instruction"),
@@ -41,6 +50,10 @@ fn wrong_programs_are_refused() {
         ("st.global.u32 [%d0], %r0;", "a race"),
         ("add.s64 %d2, %d0, 64;\nst.global.u32 [%d2], %r0;", "outside every allocation"),
         ("add.s64 %d2, %d0, 2;\nst.global.u32 [%d2], %r0;", "no multiple of 4"),
+        ("mov.u64 %d3, own;\nld.local.u32 %r1, [%d3];", "never wrote"),
+        ("mov.u64 %d3, own;\nst.local.u32 [%d3+16], %r0;", "outside the thread's memory"),
+        ("mov.u64 %d3, own;\nst.global.u32 [%d3], %r0;", "outside every allocation"),
+        ("st.local.u32 [%d0], %r0;", "outside the thread's memory"),
         ("st.global.v2.u32 [%d0+4], {%r0, %r0};", "no multiple of 8"),
     ];
     for (body, expected) in cases {
