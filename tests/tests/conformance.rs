@@ -1,4 +1,5 @@
-//! The ONNX backend tests, by the interpreter and by compiled code, against the lists of what passes.
+//! The ONNX backend tests, by the interpreter, by compiled code and by a GPU's code behind the driver's functions, against
+//! the lists of what passes.
 
 use mlc_tests::{Way, run_all};
 
@@ -25,4 +26,9 @@ fn interpreter() {
 #[test]
 fn compiled() {
     conform(Way::Compiled);
+}
+
+#[test]
+fn gpu() {
+    conform(Way::Gpu);
 }

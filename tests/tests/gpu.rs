@@ -1,0 +1,119 @@
+//! Real models for a GPU: their kernels interpreted behind the driver's functions, against onnxruntime's results; and
+//! assembled for several generations by NVIDIA's `ptxas`, where it is installed.
+
+use mlc::engine::Engine;
+use mlc::model::{Passes, optimize};
+use mlc::targets::{GPU, find};
+use mlc_codegen::kernels::{Code, schedule_program};
+use mlc_codegen::ptx::{self, Capability};
+use mlc_ir::Tensor;
+use mlc_tensorio::relative_to_scale;
+use mlc_tests::{Test, load, model_tests, root};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Largest difference that is accepted, relative to the largest value of an output.
+const TOLERANCE: f64 = 1e-4;
+
+/// Models whose kernels are interpreted in seconds.
+const INTERPRETED: [&str; 2] = ["silero-vad", "magika"];
+
+/// Models whose kernels are assembled.
+const ASSEMBLED: [&str; 4] = ["silero-vad", "magika", "minilm-l6", "efficientnet-lite0"];
+
+/// Generations they are assembled for.
+const GENERATIONS: [&str; 4] = ["sm_75", "sm_80", "sm_90", "sm_120"];
+
+/// Bytes that a kernel may spill, stores and loads together: more than any does today, and little.
+const MOST_SPILLED: u32 = 256;
+
+fn tests(names: &[&str]) -> Vec<Test> {
+    let mut tests = model_tests().expect("the models are there: tests/setup.sh fetches them");
+    tests.retain(|test| names.contains(&test.name.as_str()));
+    assert_eq!(tests.len(), names.len(), "all of {names:?}");
+    tests
+}
+
+#[test]
+fn models_agree_with_onnxruntime() {
+    mlc_fake_cuda::install().unwrap_or_else(|why| panic!("{why}"));
+    for test in tests(&INTERPRETED) {
+        let graph = mlc_frontend::import(&test.model, &Default::default()).unwrap();
+        let (program, _) = optimize(graph, &Passes::default()).unwrap();
+        let mut engine = Engine::compiled_for(program, find(GPU, Some("sm_75")).unwrap(), 1).unwrap();
+        for set in &test.sets {
+            let data = load(set).unwrap();
+            let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
+            let outputs = engine.run(&inputs).unwrap_or_else(|why| panic!("{}: {why}", set.display()));
+            assert_eq!(outputs.len(), data.outputs.len(), "{}", set.display());
+            for (number, (got, expected)) in outputs.iter().zip(&data.outputs).enumerate() {
+                let error = relative_to_scale(got, &expected.tensor).unwrap();
+                assert!(error <= TOLERANCE, "{}: output {number} differs by {error:.1e}", set.display());
+            }
+        }
+        println!("{}: {} cases", test.name, test.sets.len());
+    }
+}
+
+#[test]
+fn kernels_are_assembled_and_spill_little() {
+    let Some(ptxas) = ptxas() else {
+        assert!(std::env::var_os("CI").is_none(), "ptxas is missing: tests/setup.sh installs it");
+        println!("skipped: there is no ptxas, which tests/setup.sh installs");
+        return;
+    };
+    println!(
+        "{:<20} {:<8} {:>7} {:>14} {:>13} {:>7}",
+        "model", "GPU", "kernels", "most registers", "local, bytes", "spilled"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    for test in tests(&ASSEMBLED) {
+        for generation in GENERATIONS {
+            let text = module(&test, generation);
+            let path = folder.path().join("kernels.ptx");
+            std::fs::write(&path, &text).unwrap();
+            let mut assemble = Command::new(&ptxas);
+            assemble.args([&format!("-arch={generation}"), "-v", "-o"]).arg(folder.path().join("out"));
+            let output = assemble.arg(&path).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{} {generation}: {said}", test.name);
+            let most = |what: &str| numbers_before(&said, what).into_iter().max().unwrap_or(0);
+            let (registers, kept) = (numbers_before(&said, " registers"), most(" bytes stack frame"));
+            assert_eq!(registers.len(), text.matches(".entry").count(), "{} {generation}: {said}", test.name);
+            let spilled = most(" bytes spill stores") + most(" bytes spill loads");
+            assert!(spilled <= MOST_SPILLED, "{} {generation} spills {spilled} bytes: {said}", test.name);
+            let (count, most) = (registers.len(), registers.iter().max().unwrap_or(&0));
+            println!("{:<20} {generation:<8} {count:>7} {most:>14} {kept:>13} {spilled:>7}", test.name);
+        }
+    }
+}
+
+/// The module of a model's kernels.
+fn module(test: &Test, generation: &str) -> String {
+    let graph = mlc_frontend::import(&test.model, &Default::default()).unwrap();
+    let (mut program, _) = optimize(graph, &Passes::default()).unwrap();
+    let capability = Capability::from_name(generation).unwrap();
+    let machine = find(GPU, Some(generation)).unwrap().machine();
+    let (kernels, _) = schedule_program(&mut program, &machine, Some(capability)).unwrap();
+    let own = kernels.iter().enumerate().filter(|(number, kernel)| kernel.like == *number);
+    let entry = |(_, kernel)| {
+        let kernel: &mlc_codegen::kernels::Scheduled = kernel;
+        if let Code::Entry(text) = &kernel.code { Some(text.as_str()) } else { None }
+    };
+    ptx::module(capability, &own.filter_map(entry).collect::<Vec<_>>())
+}
+
+/// The numbers that stand before some words.
+fn numbers_before(text: &str, words: &str) -> Vec<u32> {
+    let number = |before: &str| before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    text.match_indices(words).filter_map(|(at, _)| number(&text[..at])).collect()
+}
+
+/// Where `ptxas` is: in the tests' Python environment, or on the path.
+fn ptxas() -> Option<PathBuf> {
+    let site = |entry: std::fs::DirEntry| entry.path().join("site-packages/nvidia/cu13/bin/ptxas");
+    let installed = std::fs::read_dir(root().join(".venv/lib")).into_iter().flatten().flatten().map(site);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<PathBuf> = std::env::split_paths(&path).map(|folder| folder.join("ptxas")).collect();
+    installed.chain(on_path).find(|file| file.is_file())
+}
