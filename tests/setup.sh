@@ -18,11 +18,12 @@ step "Python packages (.venv)"
 if [ ! -x .venv/bin/python ]; then
     "${PYTHON:-python3}" -m venv .venv
 fi
-wanted=$(cat tests/requirements.txt)
+wanted=$(cat tests/requirements.txt tests/assembler.txt)
 if [ "$(cat .venv/requirements.txt 2>/dev/null || true)" = "$wanted" ]; then
     echo "up to date"
 else
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/assembler.txt
     printf '%s\n' "$wanted" > .venv/requirements.txt
 fi
 

@@ -16,11 +16,16 @@ pub fn tiles(kernels: &[Scheduled]) -> String {
     kernels.iter().map(|kernel| format!("{}\n", kernel.lowered.tile)).collect()
 }
 
-/// Which kernels have narrower vectors than the processor and why, a line each; none if it has no wider ones.
+/// Which kernels have narrower vectors than the processor, or run on it beside a GPU, and why, a line each; none if all do.
 pub fn left_to_cranelift(kernels: &[Scheduled]) -> Vec<String> {
     let wide = kernels.iter().any(|kernel| !matches!(kernel.code, Code::Cranelift(_)));
+    if wide { left_to_processor(kernels) } else { vec![] }
+}
+
+/// Which kernels no emitter of the target's own took, and why, a line each.
+pub fn left_to_processor(kernels: &[Scheduled]) -> Vec<String> {
     let line = |kernel: &Scheduled| match &kernel.code {
-        Code::Cranelift(why) if wide => Some(format!("`{}`: {why}", kernel.lowered.tile.name)),
+        Code::Cranelift(why) => Some(format!("`{}`: {why}", kernel.lowered.tile.name)),
         _ => None,
     };
     kernels.iter().filter_map(line).collect()

@@ -189,6 +189,12 @@ fn a_model_is_checked_inspected_and_verified() {
     let seen = mlc(["inspect", &model, "--json"]).fine().json();
     assert_eq!(seen["ops"]["Conv"], 4);
     assert_eq!(seen["weights"]["elements"].as_u64(), Some(15_346));
+    let cut = mlc(["inspect", &model, "--target", "sm_90", "--json"]).fine().json();
+    assert_eq!(
+        (cut["gpu"]["kernels"].as_u64() > Some(0), &cut["gpu"]["left"]),
+        (true, &serde_json::json!([])),
+        "{cut}"
+    );
     let verified = mlc(["verify", &model, "--against", "reference", "--dim", "batch=3", "--json"]).fine().json();
     assert_eq!((verified["passed"].as_bool(), verified["outputs"][0]["output"].as_str()), (Some(true), Some("scores")));
 }

@@ -3,13 +3,15 @@
 use crate::artifact::Artifact;
 use crate::failure::Result;
 use crate::interface::Interface;
+use crate::listing::left_to_processor;
 use crate::model::{self, Passes};
 use crate::outcome::Outcome;
 use crate::source::{Kind, ModelArgs, kind};
+use crate::targets::{self, Target};
 use crate::text::{bytes, count};
 use mlc_abi::feature;
 use mlc_codegen::driver::memory;
-use mlc_codegen::kernels::lower_program;
+use mlc_codegen::kernels::{lower_program, schedule_program};
 use mlc_ir::Index;
 use mlc_ir::graph::{Graph, NodeKind};
 use mlc_ir::onnx::Attribute;
@@ -21,7 +23,9 @@ use std::path::PathBuf;
 ///
 /// An artifact may be for another machine; none of its code is run.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  mlc inspect model.onnx\n  mlc inspect model.so --json")]
+#[command(
+    after_help = "Examples:\n  mlc inspect model.onnx\n  mlc inspect model.so --json\n  mlc inspect model.onnx --target nvptx64"
+)]
 pub struct Args {
     /// An ONNX model or a compiled artifact.
     #[arg(value_name = "MODEL.onnx|ARTIFACT.so")]
@@ -29,6 +33,9 @@ pub struct Args {
     #[command(flatten)]
     /// Dimensions and constant inputs.
     pub source: ModelArgs,
+    /// Of a model: the GPU, such as nvptx64 or sm_90, whose kernels are counted beside the processor's.
+    #[arg(long, value_name = "TARGET", default_value = "host")]
+    pub target: String,
 }
 
 /// Looks into the file.
@@ -92,11 +99,22 @@ fn lowered(graph: Graph) -> mlc_ir::Result<(usize, Option<i64>, String)> {
     Ok((kernels.len(), total, arena.total(&Index::sym("workers")).to_string()))
 }
 
+/// Kernels that run on a GPU, and those left to the processor with the reasons; `None` without a GPU.
+fn cut(graph: Graph, target: &Target) -> mlc_ir::Result<Option<(usize, Vec<String>)>> {
+    let Some(gpu) = target.gpu else { return Ok(None) };
+    let (mut program, _) = model::optimize(graph, &Passes::default())?;
+    let (kernels, _) = schedule_program(&mut program, &target.machine(), Some(gpu))?;
+    let there = kernels.iter().filter(|kernel| kernel.code.on_gpu()).count();
+    Ok(Some((there, left_to_processor(&kernels))))
+}
+
 fn onnx(args: &Args) -> Result<Outcome> {
+    let target = targets::find(&args.target, None)?;
     let graph = model::import(&args.file, &args.source.options()?)?;
     let mut counts = Counts::default();
     counts.add(&graph);
     let interface = Interface::of_graph(&graph);
+    let cut = cut(graph.clone(), &target).unwrap_or_default();
     let lowered = lowered(graph);
     let nodes: usize = counts.ops.values().sum();
     let mut text = format!("{}: ONNX model\n{}", args.file.display(), ports(&interface));
@@ -111,6 +129,10 @@ fn onnx(args: &Args) -> Result<Outcome> {
         }
         Err(error) => format!("kernels  cannot be compiled yet: {error}\n"),
     };
+    if let Some((there, left)) = &cut {
+        text += &format!("gpu      {}, {} left to the processor\n", count(*there, "kernel"), left.len());
+        left.iter().for_each(|line| text += &format!("left     {line}\n"));
+    }
     let compiled = lowered.ok().map(
         |(kernels, number, formula)| json!({ "kernels": kernels, "arena": { "bytes": number, "formula": formula } }),
     );
@@ -119,6 +141,7 @@ fn onnx(args: &Args) -> Result<Outcome> {
         "nodes": nodes, "ops": counts.ops,
         "weights": { "tensors": counts.constants, "elements": counts.elements, "bytes": counts.bytes },
         "compiled": compiled,
+        "gpu": cut.map(|(there, left)| json!({ "kernels": there, "left": left })),
     });
     Ok(Outcome::fine(text, json))
 }
