@@ -133,10 +133,11 @@ fn schedule_by(
     let gpu = gpu.map(Capability::target);
     let lies_for = gpu.as_ref().unwrap_or(target);
     let mut desk = Desk::new(tuning, target);
-    let layouts = assign_by(program, &mut |kernel, program, layouts| match desk.steps(kernel, program, layouts) {
-        Some((_, steps)) => steps.to_vec(),
-        None => choose(kernel, program, layouts, lies_for),
-    });
+    let layouts =
+        assign_by(program, lies_for, &mut |kernel, program, layouts| match desk.steps(kernel, program, layouts) {
+            Some((_, steps)) => steps.to_vec(),
+            None => choose(kernel, program, layouts, lies_for),
+        });
     let early = desk.ignored.len();
     let mut known: HashMap<String, (usize, Vec<u32>)> = HashMap::new();
     let mut scheduled: Vec<Scheduled> = Vec::new();
@@ -166,7 +167,7 @@ fn schedule_by(
 pub fn candidates(program: &Program, target: &Target, most: usize) -> Vec<Candidates> {
     let mut all: Vec<Candidates> = Vec::new();
     let mut copy = program.clone();
-    assign_by(&mut copy, &mut |kernel, program, layouts| {
+    assign_by(&mut copy, target, &mut |kernel, program, layouts| {
         let key = key(kernel, program, layouts);
         let known = all.iter_mut().find(|it| it.key == key);
         let list = match known {

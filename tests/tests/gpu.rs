@@ -4,8 +4,9 @@
 use mlc::engine::Engine;
 use mlc::model::{Passes, optimize};
 use mlc::targets::{GPU, find};
-use mlc_codegen::kernels::{Code, schedule_program};
+use mlc_codegen::kernels::{Code, Schedules, schedule_program};
 use mlc_codegen::ptx::{self, Capability};
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::Tensor;
 use mlc_tensorio::relative_to_scale;
 use mlc_tests::{Test, load, model_tests, root};
@@ -94,7 +95,7 @@ fn module(test: &Test, generation: &str) -> String {
     let (mut program, _) = optimize(graph, &Passes::default()).unwrap();
     let capability = Capability::from_name(generation).unwrap();
     let machine = find(GPU, Some(generation)).unwrap().machine();
-    let (kernels, _) = schedule_program(&mut program, &machine, Some(capability)).unwrap();
+    let Schedules { kernels, .. } = schedule_program(&mut program, &machine, Some(capability), &Tuning::NONE).unwrap();
     let own = kernels.iter().enumerate().filter(|(number, kernel)| kernel.like == *number);
     let entry = |(_, kernel)| {
         let kernel: &mlc_codegen::kernels::Scheduled = kernel;

@@ -29,7 +29,9 @@ pub struct Gpu {
     /// The module's text.
     code: String,
     /// Offsets in the GPU's memory of all buffers that kernels there touch and that are no constants.
-    arena: Arena,
+    offsets: BTreeMap<u32, Index>,
+    /// Bytes of that memory.
+    bytes: Index,
     /// Bytes of these buffers, without what rounds them up.
     sizes: BTreeMap<u32, Index>,
 }
@@ -45,12 +47,13 @@ impl Gpu {
     ) -> Gpu {
         let touched: BTreeSet<u32> =
             kernels.iter().filter(|it| it.code.on_gpu()).flat_map(|it| it.lowered.buffers.clone()).collect();
-        let mut remote = arena.clone();
+        let kept = arena.places.iter().filter(|(buffer, _)| touched.contains(*buffer));
+        let mut offsets: BTreeMap<u32, Index> = kept.map(|(buffer, place)| (*buffer, place.offset.clone())).collect();
+        let mut bytes = arena.size.clone();
         for buffer in program.inputs.iter().chain(&program.outputs).filter(|buffer| touched.contains(*buffer)) {
-            remote.offsets.insert(*buffer, remote.size.clone());
-            remote.size = remote.size + memory::size(program, layouts, *buffer);
+            offsets.insert(*buffer, bytes.clone());
+            bytes = bytes + memory::size(program, layouts, *buffer);
         }
-        remote.offsets.retain(|buffer, _| touched.contains(buffer));
         let size = |buffer: &u32| {
             let definition = program.buffer(*buffer);
             let elements = Index::product(&layouts[*buffer as usize].dims(&definition.shape));
@@ -59,14 +62,14 @@ impl Gpu {
             let bytes = if program.facts.nonneg(&bytes) { bytes } else { program.facts.max(&bytes, &Index::zero()) };
             (*buffer, bytes)
         };
-        let sizes = remote.offsets.keys().map(size).collect();
+        let sizes = offsets.keys().map(size).collect();
         let entries: Vec<&str> = kernels
             .iter()
             .enumerate()
             .filter(|(number, kernel)| kernel.like == *number)
             .filter_map(|(_, kernel)| if let Code::Entry(text) = &kernel.code { Some(text.as_str()) } else { None })
             .collect();
-        Gpu { code: ptx::module(capability, &entries), arena: remote, sizes }
+        Gpu { code: ptx::module(capability, &entries), offsets, bytes, sizes }
     }
 
     /// The module's text as data.
@@ -110,7 +113,7 @@ impl Remote {
         let symbol = module.declare_data_in_func(data, f.b.func);
         let text = f.b.ins().symbol_value(I64, symbol);
         let bytes = f.number(entries.description.weights_bytes as i64);
-        let size = f.index(&gpu.arena.size)?;
+        let size = f.index(&gpu.bytes)?;
         let fields = [
             (text, DeviceNeeds::CODE),
             (weights, DeviceNeeds::WEIGHTS),
@@ -145,7 +148,7 @@ impl Runner<'_> {
         if let Some(&offset) = self.entries.weights.get(&buffer) {
             return Ok(f.b.ins().iadd_imm_s(remote.weights, offset as i64));
         }
-        let offset = self.entries.gpu.and_then(|gpu| gpu.arena.offsets.get(&buffer));
+        let offset = self.entries.gpu.and_then(|gpu| gpu.offsets.get(&buffer));
         let offset = offset.ok_or_else(|| Error::internal(format!("buffer @{buffer} has no place on the GPU")))?;
         let offset = f.index(offset)?;
         Ok(f.b.ins().iadd(remote.arena, offset))

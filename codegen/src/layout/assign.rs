@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Layouts for all buffers, and the program with its folds in the order in which these are read fastest.
 pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
-    assign_by(program, &mut |kernel, program, layouts| choose(kernel, program, layouts, target))
+    assign_by(program, target, &mut |kernel, program, layouts| choose(kernel, program, layouts, target))
 }
 
 /// The same with schedules that the caller chooses. A kernel is shown when its weights still lie row-major; all else it
 /// reads or writes lies as it will.
-pub(crate) fn assign_by(program: &mut Program, choose: Choose) -> Vec<Layout> {
+pub(crate) fn assign_by(program: &mut Program, target: &Target, choose: Choose) -> Vec<Layout> {
     own_weights(program);
     let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
     channels_last(program, &mut layouts);
@@ -26,7 +26,7 @@ pub(crate) fn assign_by(program: &mut Program, choose: Choose) -> Vec<Layout> {
     for_kernels(&mut body, &mut |kernel| {
         order_folds(kernel, program, &layouts);
         let steps = choose(kernel, program, &layouts);
-        pack_weights(kernel, program, &mut layouts, &steps);
+        pack_weights(kernel, program, &mut layouts, &steps, target);
     });
     program.body = body;
     layouts
@@ -223,7 +223,7 @@ fn order_folds(kernel: &mut Kernel, program: &Program, layouts: &[Layout]) {
     }
 }
 
-fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], steps: &[ScheduleStep]) {
+fn pack_weights(kernel: &Kernel, program: &Program, layouts: &mut [Layout], steps: &[ScheduleStep], target: &Target) {
     let Ok(plan) = Plan::new(kernel, steps) else { return };
     let vector = steps.iter().find_map(|step| match step {
         ScheduleStep::Vector(axis, lanes) => Some((axis.clone(), *lanes)),

@@ -11,7 +11,8 @@ use crate::targets::{self, Target};
 use crate::text::{bytes, count};
 use mlc_abi::feature;
 use mlc_codegen::driver::memory;
-use mlc_codegen::kernels::{lower_program, schedule_program};
+use mlc_codegen::kernels::{Schedules, lower_program, schedule_program};
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::Index;
 use mlc_ir::graph::{Graph, NodeKind};
 use mlc_ir::onnx::Attribute;
@@ -103,7 +104,7 @@ fn lowered(graph: Graph) -> mlc_ir::Result<(usize, Option<i64>, String)> {
 fn cut(graph: Graph, target: &Target) -> mlc_ir::Result<Option<(usize, Vec<String>)>> {
     let Some(gpu) = target.gpu else { return Ok(None) };
     let (mut program, _) = model::optimize(graph, &Passes::default())?;
-    let (kernels, _) = schedule_program(&mut program, &target.machine(), Some(gpu))?;
+    let Schedules { kernels, .. } = schedule_program(&mut program, &target.machine(), Some(gpu), &Tuning::NONE)?;
     let there = kernels.iter().filter(|kernel| kernel.code.on_gpu()).count();
     Ok(Some((there, left_to_processor(&kernels))))
 }
