@@ -1,6 +1,6 @@
 //! Tiles as PTX, the assembly language of NVIDIA GPUs.
 //!
-//! In: linear [`Tile`]s.  Out: the text of one module; each tile is an entry `(args, tasks)`: `args` holds the base address
+//! In: linear [`Tile`](mlc_ir::tile::Tile)s.  Out: the text of one module; each tile is an entry `(args, tasks)`: `args` holds the base address
 //! of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
 //! below `tasks`.
 //!
