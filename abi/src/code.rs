@@ -39,6 +39,10 @@ pub const DIMS_TOO_SMALL: i32 = 15;
 pub const DEVICE_MISSING: i32 = 16;
 /// Something failed on the GPU.
 pub const DEVICE_FAILED: i32 = 17;
+/// What a run adds to a state does not fit into the memory that it is in.
+pub const STATE_FULL: i32 = 18;
+/// An output that continues an input is not the input's memory.
+pub const STATE_MEMORY: i32 = 19;
 /// The first code that belongs to a check of an input.
 pub const FIRST_CHECK: i32 = 100;
 
@@ -97,6 +101,16 @@ pub const CODES: &[Code] = &[
         text: "the model has kernels for a GPU and the host table offers none",
     },
     Code { number: DEVICE_FAILED, name: "DEVICE_FAILED", text: "the GPU failed: the host knows why" },
+    Code {
+        number: STATE_FULL,
+        name: "STATE_FULL",
+        text: "a state is full: what is there and what is added exceed the capacity that the shape of the input says",
+    },
+    Code {
+        number: STATE_MEMORY,
+        name: "STATE_MEMORY",
+        text: "an output that continues an input must have the data pointer of that input",
+    },
 ];
 
 /// The text for a code that is in no table.

@@ -7,10 +7,12 @@
 //! |---|---|
 //! | [`graph`] | passes over operators: fold, simplify, merge, share |
 //! | [`fuse`] | passes over kernels: inline, join, pad |
+//! | [`state`] | outputs that continue an input, in the input's memory |
 //! | [`runner`] | runs them all; verifies, dumps, times, stops, bisects |
 
 pub mod fuse;
 pub mod graph;
 pub mod runner;
+pub mod state;
 
 pub use runner::{Options, Report, Snapshot, bisect, optimize};

@@ -1,6 +1,7 @@
 //! Runs the passes in order: verifies between them, hands out every state, times, stops early, and finds the first pass
 //! that breaks a model.
 
+use crate::state::{self, State};
 use crate::{fuse, graph};
 use mlc_ir::program::verify;
 use mlc_ir::{Error, Graph, Program, Result};
@@ -25,13 +26,15 @@ pub struct Options<'a> {
     pub stop_after: Option<String>,
     /// Names of passes that are left out.
     pub skip: Vec<String>,
+    /// Outputs that continue an input and get its memory, in the pass `state`.
+    pub states: Vec<State>,
     /// Gets the state after each pass.
     pub dump: Option<Dump<'a>>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { verify: cfg!(debug_assertions), stop_after: None, skip: vec![], dump: None }
+        Options { verify: cfg!(debug_assertions), stop_after: None, skip: vec![], states: vec![], dump: None }
     }
 }
 
@@ -49,10 +52,13 @@ pub struct Report {
 /// The name of the step from a graph to a program.
 const BUILD: &str = "build";
 
+/// The name of the step that puts state in place.
+const STATE: &str = "state";
+
 /// Names of all passes, in order. The graph becomes a program in the pass `build`.
 pub fn names() -> Vec<&'static str> {
     let graph = graph::PIPELINE.iter().map(|pass| pass.0);
-    graph.chain([BUILD]).chain(fuse::PIPELINE.iter().map(|pass| pass.0)).collect()
+    graph.chain([BUILD, STATE]).chain(fuse::PIPELINE.iter().map(|pass| pass.0)).collect()
 }
 
 /// Turns a graph into a fused program.
@@ -81,8 +87,15 @@ pub fn optimize(mut graph: Graph, mut options: Options) -> Result<(Program, Repo
     report.passes.push((BUILD, start.elapsed()));
     report.fusion.before = fuse::count(&program);
     finish_pass(BUILD, &program, &mut options, &mut report)?;
+    // Left out, it leaves another interface: `skip` has no say.
+    if graph::PIPELINE.len() < last && !options.states.is_empty() {
+        let start = Instant::now();
+        state::bind(&mut program, &options.states)?;
+        report.passes.push((STATE, start.elapsed()));
+        finish_pass(STATE, &program, &mut options, &mut report)?;
+    }
     for (number, (name, pass)) in fuse::PIPELINE.iter().enumerate() {
-        if graph::PIPELINE.len() + 1 + number > last || options.skip.iter().any(|skipped| skipped == name) {
+        if graph::PIPELINE.len() + 2 + number > last || options.skip.iter().any(|skipped| skipped == name) {
             continue;
         }
         let start = Instant::now();

@@ -31,10 +31,13 @@ pub fn describe(program: &Program, arena: &Arena, name: &str, target: &str, kern
             None => Dim::AtMost(bounded(index, &program.facts, program).to_string()),
         }
     };
-    let tensor = |&buffer: &u32| {
-        let buffer = program.buffer(buffer);
+    let tensor = |&number: &u32| {
+        let buffer = program.buffer(number);
         let dims = buffer.shape.iter().map(dim).collect();
-        artifact::Tensor { name: buffer.name.to_string(), dtype: buffer.dtype, dims, state: None }
+        let input = program.states.iter().find(|state| state.1 == number).map(|state| state.0);
+        let place = input.and_then(|input| program.inputs.iter().position(|&b| b == input));
+        let state = place.map(|place| place as u32);
+        artifact::Tensor { name: buffer.name.to_string(), dtype: buffer.dtype, dims, state }
     };
     let symbol = |name: &Name| {
         let (low, high) = program.facts.symbol_range(name);

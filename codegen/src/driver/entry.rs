@@ -16,7 +16,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use mlc_abi::{Tensor as Raw, code};
 use mlc_ir::program::Program;
-use mlc_ir::{Error, Index, Result};
+use mlc_ir::{Error, Index, Name, Result};
 use std::collections::BTreeMap;
 
 /// What the exported functions are made from.
@@ -142,7 +142,7 @@ fn shapes(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) -> Res
             f.check_not_null(&[array]);
         }
     }
-    let mut bound: Vec<Index> = Vec::new();
+    let mut dims: Vec<Dim> = Vec::new();
     for check in entries.description.checks() {
         let tensor = f.b.ins().iadd_imm_s(inputs, check.input as i64 * i64::from(Raw::SIZE));
         let buffer = program.buffer(program.inputs[check.input]);
@@ -164,11 +164,12 @@ fn shapes(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) -> Res
             Subject::Dim(place) => {
                 let shape = f.load(I64, tensor, Raw::SHAPE);
                 let have = f.load(I64, shape, place as i32 * 8);
-                dim(f, program, &buffer.shape[place], have, &mut bound, check.code)?;
+                dims.push(Dim { want: &buffer.shape[place], have, code: check.code });
             }
             Subject::Bytes => {}
         }
     }
+    bind_dims(f, program, dims)?;
     let symbols = input_symbols(program);
     for (a, b, _) in &program.asserts {
         let known = |index: &Index| index.syms().iter().all(|name| symbols.contains(name));
@@ -180,27 +181,51 @@ fn shapes(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) -> Res
             f.check(same, code::DIMS_DIFFER);
         }
     }
+    for (a, b, _) in &program.limits {
+        let (a, b) = (f.index(a)?, f.index(b)?);
+        let fits = f.b.ins().icmp(IntCC::SignedLessThanOrEqual, a, b);
+        f.check(fits, code::STATE_FULL);
+    }
     check_sizes(f, program, &program.body)?;
     write_shapes(f, entries, outputs, &|index| bounded(index, &program.facts, program))
 }
 
-/// Binds a symbol at its first use, and checks all else.
-fn dim(f: &mut Body, program: &Program, want: &Index, have: Value, bound: &mut Vec<Index>, code: i32) -> Result<()> {
-    if let Some(mlc_ir::index::Atom::Sym(name)) = want.as_atom()
-        && !bound.contains(want)
-    {
-        let (low, high) = program.facts.symbol_range(name);
-        let high = high.unwrap_or(MOST).min(MOST);
-        let above = f.b.ins().iadd_imm_s(have, -low);
-        let inside = f.compare(IntCC::UnsignedLessThanOrEqual, above, high - low);
-        f.check(inside, code);
-        f.bind(name, have);
-        bound.push(want.clone());
-        return Ok(());
+/// A dim of an input: what the program says, what is there, and the code if they do not fit.
+struct Dim<'a> {
+    want: &'a Index,
+    have: Value,
+    code: i32,
+}
+
+/// Binds each symbol by the first dim that decides it, and checks all other dims. One may need the symbols of a later one.
+fn bind_dims(f: &mut Body, program: &Program, mut dims: Vec<Dim>) -> Result<()> {
+    while !dims.is_empty() {
+        let mut left = Vec::new();
+        let before = dims.len();
+        for dim in dims {
+            let bound = |name: &Name| f.symbols.contains_key(name);
+            if let Some((name, rest)) = dim.want.solve(&bound) {
+                let rest = f.index(&rest)?;
+                let value = f.b.ins().isub(dim.have, rest);
+                let (low, high) = program.facts.symbol_range(&name);
+                let high = high.unwrap_or(MOST).min(MOST);
+                let above = f.b.ins().iadd_imm_s(value, -low);
+                let inside = f.compare(IntCC::UnsignedLessThanOrEqual, above, high - low);
+                f.check(inside, dim.code);
+                f.bind(&name, value);
+            } else if dim.want.syms().iter().all(bound) {
+                let want = f.index(dim.want)?;
+                let same = f.b.ins().icmp(IntCC::Equal, dim.have, want);
+                f.check(same, dim.code);
+            } else {
+                left.push(dim);
+            }
+        }
+        if let Some(dim) = left.first().filter(|_| left.len() == before) {
+            return Err(Error::internal(format!("the input dim {} has several unknowns", dim.want)));
+        }
+        dims = left;
     }
-    let want = f.index(want)?;
-    let same = f.b.ins().icmp(IntCC::Equal, have, want);
-    f.check(same, code);
     Ok(())
 }
 
@@ -277,8 +302,8 @@ fn check_data(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) ->
     let checks = entries.description.checks();
     let checked = checks.iter().filter(|check| check.subject == Subject::Bytes);
     let given = checked.map(|check| (program.inputs[check.input], check.input, inputs, check.code));
-    let outputs = program.outputs.iter().enumerate().map(|(n, &b)| (b, n, outputs, code::OUTPUT_TOO_SMALL));
-    for (buffer, number, array, code) in given.chain(outputs) {
+    let made = program.outputs.iter().enumerate().map(|(n, &b)| (b, n, outputs, code::OUTPUT_TOO_SMALL));
+    for (buffer, number, array, code) in given.chain(made) {
         let buffer = program.buffer(buffer);
         let tensor = f.b.ins().iadd_imm_s(array, number as i64 * i64::from(Raw::SIZE));
         let need = Index::product(&buffer.shape) * buffer.dtype.bytes() as i64;
@@ -290,6 +315,14 @@ fn check_data(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) ->
         let (there, none) = (f.compare(IntCC::NotEqual, data, 0), f.compare(IntCC::Equal, need, 0));
         let either = f.b.ins().bor(there, none);
         f.check(either, code);
+    }
+    for (input, output) in &program.states {
+        let place = |list: &[u32], buffer| list.iter().position(|b| b == buffer).unwrap_or(0) as i32;
+        let (from, to) = (place(&program.inputs, input), place(&program.outputs, output));
+        let from = f.load(I64, inputs, from * Raw::SIZE + Raw::DATA);
+        let to = f.load(I64, outputs, to * Raw::SIZE + Raw::DATA);
+        let same = f.b.ins().icmp(IntCC::Equal, from, to);
+        f.check(same, code::STATE_MEMORY);
     }
     Ok(())
 }

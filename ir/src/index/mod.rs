@@ -257,6 +257,15 @@ impl Index {
         (Index::from_terms(factor), Index::from_terms(rest))
     }
 
+    /// The symbol that this gives a value once its own is known, and what to take from that: the only symbol in it that is
+    /// not `known`, with the factor 1.
+    pub fn solve(&self, known: &dyn Fn(&Name) -> bool) -> Option<(Name, Index)> {
+        let mut unknown = self.syms().into_iter().filter(|name| !known(name));
+        let name = unknown.next().filter(|_| unknown.next().is_none())?;
+        let (factor, rest) = self.factor(&Atom::Sym(name.clone()));
+        (factor.is(1) && !rest.syms().contains(&name)).then_some((name, rest))
+    }
+
     /// Splits into `(coefficient, rest)` with `self == coefficient * var + rest` and neither mentioning `var`. `None` if
     /// it is not linear in `var`.
     pub fn linear_in(&self, var: &str) -> Option<(Index, Index)> {

@@ -46,6 +46,12 @@ pub struct Program {
     pub facts: Facts,
     /// Pairs of expressions over input symbols that must be equal, and the node that needs it.
     pub asserts: Vec<(Index, Index, Name)>,
+    /// Pairs of expressions over input symbols of which the first must not exceed the second, and the output that else has
+    /// no room.
+    pub limits: Vec<(Index, Index, Name)>,
+    /// Inputs and the outputs that are the same memory, of one shape: steps mention the output, which has the input's
+    /// elements from the start.
+    pub states: Vec<(u32, u32)>,
 }
 
 /// A tensor in memory.

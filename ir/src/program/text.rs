@@ -50,6 +50,14 @@ impl fmt::Display for Program {
             let list: Vec<String> = list.iter().map(|buffer| format!("@{buffer}")).collect();
             writeln!(f, "  {what} {}", list.join(", "))?;
         }
+        for (input, output) in &self.states {
+            writeln!(f, "  state @{input} is @{output}")?;
+        }
+        for (a, b, node) in &self.limits {
+            write!(f, "  limit {a} within {b} at ")?;
+            write_name(f, node)?;
+            f.write_char('\n')?;
+        }
         for (a, b, node) in &self.asserts {
             write!(f, "  assert {a} == {b} at ")?;
             write_name(f, node)?;
@@ -82,7 +90,7 @@ pub fn fingerprint(tensor: &Tensor) -> u64 {
 fn symbols(program: &Program) -> std::collections::BTreeSet<Name> {
     let mut found = std::collections::BTreeSet::new();
     program.buffers.iter().flat_map(|buffer| &buffer.shape).for_each(|dim| found.extend(dim.syms()));
-    program.asserts.iter().for_each(|(a, b, _)| found.extend(a.syms().into_iter().chain(b.syms())));
+    program.asserts.iter().chain(&program.limits).for_each(|(a, b, _)| found.extend(a.syms().into_iter().chain(b.syms())));
     each_index(&program.body, &mut |index| found.extend(index.syms()));
     found
 }

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 pub fn verify(program: &Program) -> Result<Vec<String>> {
     let mut verifier = Verifier {
         program,
-        written: program.inputs.iter().copied().collect(),
+        written: program.inputs.iter().copied().chain(program.states.iter().map(|state| state.1)).collect(),
         symbols: HashSet::new(),
         warnings: vec![],
     };
@@ -40,6 +40,7 @@ pub fn verify(program: &Program) -> Result<Vec<String>> {
         let buffer = verifier.buffer(input)?;
         buffer.shape.iter().for_each(|dim| verifier.symbols.extend(dim.syms()));
     }
+    program.states.iter().try_for_each(|state| verifier.state(*state))?;
     verifier.steps(&program.body)?;
     program.outputs.iter().try_for_each(|&output| verifier.readable(output))?;
     Ok(verifier.warnings)
@@ -64,6 +65,16 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         Err(Error::internal(format!("buffer @{number} is read before it is written")))
+    }
+
+    /// An input and an output of one type and shape.
+    fn state(&self, (input, output): (u32, u32)) -> Result<()> {
+        let (from, to) = (self.buffer(input)?, self.buffer(output)?);
+        let listed = self.program.inputs.contains(&input) && self.program.outputs.contains(&output);
+        if listed && from.dtype == to.dtype && from.shape == to.shape {
+            return Ok(());
+        }
+        Err(Error::internal(format!("state @{input} is @{output}: no input and output of one type and shape")))
     }
 
     fn steps(&mut self, steps: &[Step]) -> Result<()> {

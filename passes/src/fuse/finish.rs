@@ -200,6 +200,7 @@ fn drop_buffers(program: &mut Program) {
     let with = |buffer: u32| numbers.get(&buffer).copied().unwrap_or(buffer);
     rename_buffers(&mut program.body, &with);
     program.inputs.iter_mut().chain(&mut program.outputs).for_each(|buffer| *buffer = with(*buffer));
+    program.states.iter_mut().for_each(|state| *state = (with(state.0), with(state.1)));
     for (a, b, _) in &mut program.asserts {
         (*a, *b) = (rename_in_index(a, &with), rename_in_index(b, &with));
     }

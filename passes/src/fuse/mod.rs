@@ -31,7 +31,10 @@ mod transpose;
 mod winograd;
 mod work;
 
+pub(crate) use finish::{each_kernel, rename_buffers};
+pub(crate) use output::carried;
 pub use report::{Fused, Report, Rule};
+pub(crate) use rewrite::map_stage_indices;
 
 use mlc_ir::Program;
 use mlc_ir::program::Step;
@@ -62,6 +65,11 @@ pub fn fuse(program: &mut Program) -> Report {
     PIPELINE.iter().for_each(|(_, pass)| pass(program, &mut report));
     report.after = count(program);
     report
+}
+
+/// Makes copied buffers one, as the first pass does.
+pub(crate) fn merge_copies(program: &mut Program) {
+    output::alias(program, &mut Report::default());
 }
 
 fn within(program: &mut Program, report: &mut Report, pass: impl FnOnce(&mut Work, &mut Report)) {

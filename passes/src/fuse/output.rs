@@ -128,10 +128,15 @@ fn writer(steps: &[Step], buffer: u32) -> Option<Name> {
 
 /// The buffers of a kernel that copies one to another of the same shape and type.
 fn copy(program: &Program, kernel: &Kernel) -> Option<(u32, u32)> {
+    carried(program, kernel).filter(|(from, to)| program.buffer(*from).shape == program.buffer(*to).shape)
+}
+
+/// The buffers of a kernel that copies all of one to the same places of another, of the same type.
+pub fn carried(program: &Program, kernel: &Kernel) -> Option<(u32, u32)> {
     let [Stage { reduce: None, value, store: Some(store), .. }] = kernel.stages.as_slice() else { return None };
     let ExprKind::Load { buffer, index } = value.kind() else { return None };
     let (from, to) = (program.buffer(*buffer), program.buffer(store.buffer));
-    let same = from.dtype == to.dtype && from.shape == to.shape;
+    let same = from.dtype == to.dtype;
     let zero = |i: &Index, extent: &Index| extent.is(1) && (i.is(0) || i.as_var().is_some());
     let in_place = index.iter().zip(&store.index).zip(&from.shape).all(|((a, b), extent)| {
         a == b && a.as_var().is_some_and(|axis| kernel.extent(axis) == Some(extent))

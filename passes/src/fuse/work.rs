@@ -49,7 +49,7 @@ pub struct Work {
     pub facts: Facts,
     /// Of the program.
     pub buffers: Vec<Buffer>,
-    /// Buffers the caller fills or gets.
+    /// Buffers the caller fills, outputs that are such an input's memory among them.
     pub inputs: HashSet<u32>,
     /// Buffers the caller gets.
     pub outputs: HashSet<u32>,
@@ -63,7 +63,7 @@ impl Work {
         let mut work = Work {
             facts: program.facts.clone(),
             buffers: std::mem::take(&mut program.buffers),
-            inputs: program.inputs.iter().copied().collect(),
+            inputs: program.inputs.iter().copied().chain(program.states.iter().map(|state| state.1)).collect(),
             outputs: program.outputs.iter().copied().collect(),
             blocks: vec![],
             uses: vec![],

@@ -48,7 +48,7 @@ pub fn run(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
 /// # Errors
 /// Names the input that does not fit.
 pub fn bind_symbols(program: &Program, inputs: &[Tensor]) -> Result<HashMap<Name, i64>> {
-    let mut symbols = HashMap::new();
+    let (mut symbols, mut pending) = (HashMap::new(), Vec::new());
     if inputs.len() != program.inputs.len() {
         return Err(Error::invalid(format!(
             "{} inputs are given, the model has {}",
@@ -65,24 +65,51 @@ pub fn bind_symbols(program: &Program, inputs: &[Tensor]) -> Result<HashMap<Name
         if tensor.shape().len() != buffer.shape.len() {
             return Err(wrong(format!("has rank {}, the model wants {}", tensor.shape().len(), buffer.shape.len())));
         }
-        for (place, (dim, &have)) in buffer.shape.iter().zip(tensor.shape()).enumerate() {
-            let have = have as i64;
-            let syms: Vec<Name> = dim.syms().into_iter().collect();
-            if let [sym] = syms.as_slice()
-                && dim.as_atom().is_some()
-                && !symbols.contains_key(sym)
-            {
-                let (low, high) = program.facts.symbol_range(sym);
-                if have < low || high.is_some_and(|high| have > high) {
-                    return Err(wrong(format!("has {have} at dim {place}, outside the range of `{sym}`")));
+        let dims = buffer.shape.iter().zip(tensor.shape()).enumerate();
+        pending.extend(dims.map(|(place, (dim, &have))| (&buffer.name, place, dim, have as i64)));
+    }
+    // A dim may need the symbols of a later one.
+    while !pending.is_empty() {
+        let before = pending.len();
+        let mut result = Ok(());
+        pending.retain(|&(name, place, dim, have)| match bind_dim(program, dim, have, &mut symbols) {
+            Ok(done) => !done,
+            Err(why) => {
+                if result.is_ok() {
+                    result = Err(Error::invalid(format!("input `{name}` has {have} at dim {place}, {why}")));
                 }
-                symbols.insert(sym.clone(), have);
-            } else if eval_index(dim, &symbols) != Some(have) {
-                return Err(wrong(format!("has {have} at dim {place}, the model wants {dim}")));
+                false
             }
+        });
+        result?;
+        if let Some((name, place, dim, _)) = pending.first().filter(|_| pending.len() == before) {
+            return Err(Error::internal(format!("dim {place} of input `{name}`, {dim}, has several unknowns")));
         }
     }
     Ok(symbols)
+}
+
+/// Binds the symbol that a dim decides, or checks the dim; whether it could, or what the model wants instead.
+fn bind_dim(
+    program: &Program,
+    dim: &Index,
+    have: i64,
+    symbols: &mut HashMap<Name, i64>,
+) -> std::result::Result<bool, String> {
+    let Some((symbol, rest)) = dim.solve(&|name| symbols.contains_key(name)) else {
+        return match eval_index(dim, symbols) {
+            Some(want) if want == have => Ok(true),
+            Some(_) => Err(format!("the model wants {dim}")),
+            None => Ok(false),
+        };
+    };
+    let value = eval_index(&rest, symbols).map_or(have, |rest| have - rest);
+    let (low, high) = program.facts.symbol_range(&symbol);
+    if value < low || high.is_some_and(|high| value > high) {
+        return Err(format!("outside the range of `{symbol}`"));
+    }
+    symbols.insert(symbol, value);
+    Ok(true)
 }
 
 fn eval_index(index: &Index, symbols: &HashMap<Name, i64>) -> Option<i64> {
@@ -108,10 +135,18 @@ impl<'a> Machine<'a> {
                 return Err(Error::invalid(format!("dims {a} and {b} must be equal, but are {x} and {y}")).at(node));
             }
         }
+        for (a, b, name) in &program.limits {
+            if let (Some(x), Some(y)) = (eval_index(a, &symbols), eval_index(b, &symbols))
+                && x > y
+            {
+                return Err(Error::invalid(format!("output `{name}` has no room: {a} is {x}, {b} is {y}")));
+            }
+        }
         let constants = program.buffers.iter().map(|buffer| buffer.constant.as_ref().map(Data::from_tensor));
         let mut buffers: Vec<_> = constants.collect();
         for (&number, tensor) in program.inputs.iter().zip(inputs) {
-            buffers[number as usize] = Some(Data::from_tensor(tensor));
+            let state = program.states.iter().find(|state| state.0 == number).map_or(number, |state| state.1);
+            buffers[state as usize] = Some(Data::from_tensor(tensor));
         }
         Ok(Machine { program, symbols, buffers })
     }

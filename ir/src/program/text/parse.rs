@@ -30,6 +30,17 @@ impl Program {
                 program.inputs = numbers(lexer, &program)?;
             } else if lexer.eat("outputs") {
                 program.outputs = numbers(lexer, &program)?;
+            } else if lexer.eat("state") {
+                let input = known(lexer, &program.buffers)?;
+                lexer.expect("is")?;
+                program.states.push((input, known(lexer, &program.buffers)?));
+            } else if lexer.eat("limit") {
+                let a = parse_index(lexer)?;
+                lexer.expect("within")?;
+                let b = parse_index(lexer)?;
+                lexer.expect("at")?;
+                program.facts.assume(b.clone() - a.clone());
+                program.limits.push((a, b, lexer.name()?.into()));
             } else if lexer.eat("assert") {
                 let a = parse_index(lexer)?;
                 lexer.expect("=")?;
