@@ -47,6 +47,8 @@ pub struct Interface {
     pub inputs: Vec<Port>,
     /// In the order of the call.
     pub outputs: Vec<Port>,
+    /// Places of inputs and of the outputs that continue them in their memory.
+    pub states: Vec<(usize, usize)>,
 }
 
 impl Interface {
@@ -57,7 +59,12 @@ impl Interface {
             Port { name: buffer.name.to_string(), dtype: buffer.dtype, shape: buffer.shape.clone() }
         };
         let inputs = program.inputs.iter().map(port).collect();
-        Interface::new(inputs, program.outputs.iter().map(port).collect(), &program.facts)
+        let place = |list: &[u32], buffer| list.iter().position(|b| *b == buffer);
+        let states = program.states.iter();
+        let states = states.filter_map(|it| Some((place(&program.inputs, it.0)?, place(&program.outputs, it.1)?)));
+        let states = states.collect();
+        let outputs = program.outputs.iter().map(port).collect();
+        Interface { states, ..Interface::new(inputs, outputs, &program.facts) }
     }
 
     /// That of a graph.
@@ -80,7 +87,7 @@ impl Interface {
                 symbols.push(Symbol { name: name.to_string(), low, high });
             }
         }
-        Interface { symbols, inputs, outputs }
+        Interface { symbols, inputs, outputs, states: vec![] }
     }
 
     /// That of an artifact.
@@ -94,8 +101,10 @@ impl Interface {
             dtype: DType::from_onnx(row.dtype as i32).unwrap_or(DType::F32),
             shape: row.dims().map(|dim| index(dim, &symbols)).collect(),
         };
+        let states = descriptor.outputs().enumerate();
+        let states = states.filter_map(|(place, row)| Some((row.state? as usize, place))).collect();
         let (inputs, outputs) = (descriptor.inputs().map(port).collect(), descriptor.outputs().map(port).collect());
-        Interface { symbols, inputs, outputs }
+        Interface { symbols, inputs, outputs, states }
     }
 
     /// The place of an input.
@@ -156,6 +165,7 @@ impl Interface {
         let symbols = self.symbols.iter().map(|it| json!({ "name": it.name, "low": it.low, "high": it.high }));
         json!({
             "symbols": symbols.collect::<Vec<_>>(), "inputs": ports(&self.inputs), "outputs": ports(&self.outputs),
+            "states": self.states.iter().map(|(input, output)| json!([input, output])).collect::<Vec<_>>(),
         })
     }
 }

@@ -5,6 +5,7 @@ use mlc_codegen::work::Work;
 use mlc_frontend::Options;
 use mlc_ir::{ErrorKind, Graph, Program, Tensor};
 use mlc_passes::Snapshot;
+use mlc_passes::state::{self, State};
 use std::path::Path;
 
 /// What the passes did.
@@ -27,6 +28,8 @@ pub fn passes() -> Vec<&'static str> {
 /// How to optimize.
 #[derive(Clone, Debug, Default)]
 pub struct Passes {
+    /// Outputs that continue an input in its memory.
+    pub states: Vec<State>,
     /// Ends after the pass of this name; one of [`passes`].
     pub stop_after: Option<String>,
     /// Checks every invariant after each pass.
@@ -50,9 +53,11 @@ pub fn import(path: &Path, options: &Options) -> Result<Graph> {
 /// The program of a graph as the op files state it, nothing fused: for the reference interpreter.
 ///
 /// # Errors
-/// If a node breaks a rule of its operator.
-pub fn reference(graph: &Graph) -> mlc_ir::Result<Program> {
-    graph.to_program()
+/// If a node breaks a rule of its operator, or a state is none.
+pub fn reference(graph: &Graph, states: &[State]) -> mlc_ir::Result<Program> {
+    let mut program = graph.to_program()?;
+    state::bind(&mut program, states)?;
+    Ok(program)
 }
 
 /// The fused program of a graph.
@@ -73,7 +78,7 @@ pub fn name_nodes(work: &mut [Work], report: &Report) {
 ///
 /// # Errors
 /// As [`optimize`].
-pub fn state_after(graph: Graph, pass: &str, verify: bool) -> mlc_ir::Result<String> {
+pub fn state_after(graph: Graph, pass: &str, passes: &Passes) -> mlc_ir::Result<String> {
     let mut text = graph.to_string();
     if pass == IMPORT {
         return Ok(text);
@@ -86,14 +91,15 @@ pub fn state_after(graph: Graph, pass: &str, verify: bool) -> mlc_ir::Result<Str
             };
         }
     };
-    let passes = Passes { stop_after: Some(pass.into()), verify };
+    let passes = Passes { stop_after: Some(pass.into()), ..passes.clone() };
     mlc_passes::optimize(graph, mlc_passes::Options { dump: Some(&mut dump), ..options(&passes) })?;
     Ok(text)
 }
 
 fn options(passes: &Passes) -> mlc_passes::Options<'static> {
     let usual = mlc_passes::Options::default();
-    mlc_passes::Options { verify: passes.verify || usual.verify, stop_after: passes.stop_after.clone(), ..usual }
+    let Passes { states, stop_after, .. } = passes.clone();
+    mlc_passes::Options { verify: passes.verify || usual.verify, stop_after, states, ..usual }
 }
 
 /// Runs `attempt` with options under which a model whose inputs are known compiles: first as it is, then, as long as

@@ -1,7 +1,9 @@
 //! What a command works on: a model or a compiled artifact.
 
 use crate::failure::{Failure, Result};
+use crate::model::Passes;
 use mlc_frontend::{DimRange, Options};
+use mlc_passes::state::State;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -46,6 +48,13 @@ pub struct ModelArgs {
     /// Needed where the value decides a rank or an axis. The input stays in the signature.
     #[arg(long = "value", value_name = "INPUT=FILE", value_parser = parse_value)]
     pub values: Vec<(String, PathBuf)>,
+    /// An output that continues an input, as the keys an attention keeps: both become one memory, updated in place. A `*`
+    /// stands for the same text in both names.
+    ///
+    /// The output must be a concatenation that begins with the input. The input's dim along which it grows then says for
+    /// how much there is room, and is called NAME.capacity; how much is there follows from the dims of other inputs.
+    #[arg(long = "state", value_name = "INPUT=OUTPUT", value_parser = parse_state)]
+    pub states: Vec<State>,
 }
 
 impl ModelArgs {
@@ -60,6 +69,11 @@ impl ModelArgs {
         }
         Ok(Options { dims: self.dims.clone(), values })
     }
+
+    /// For the passes.
+    pub fn passes(&self) -> Passes {
+        Passes { states: self.states.clone(), ..Passes::default() }
+    }
 }
 
 fn parse_dim(text: &str) -> std::result::Result<(String, DimRange), String> {
@@ -69,6 +83,17 @@ fn parse_dim(text: &str) -> std::result::Result<(String, DimRange), String> {
         return Err("the name is missing: write NAME=N or NAME=LO..HI".into());
     }
     Ok((name.to_string(), range.parse().map_err(|error: mlc_ir::Error| error.message)?))
+}
+
+fn parse_state(text: &str) -> std::result::Result<State, String> {
+    let stars = |text: &str| text.matches('*').count();
+    match text.split_once('=') {
+        Some((past, present)) if !past.is_empty() && !present.is_empty() => match (stars(past), stars(present)) {
+            (0, 0) | (1, 1) => Ok(State { past: past.into(), present: present.into() }),
+            _ => Err("write one `*` in both names, or none".into()),
+        },
+        _ => Err("write INPUT=OUTPUT".into()),
+    }
 }
 
 fn parse_value(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -106,6 +131,12 @@ mod tests {
         assert_eq!(c_name(Path::new("a/mini-lm l6/model.onnx")), "mini_lm_l6");
         assert_eq!(c_name(Path::new("2x.onnx")), "m2x");
         assert!(mlc_abi::descriptor::is_identifier(&c_name(Path::new("é/ß.onnx"))));
+    }
+
+    #[test]
+    fn states_parse() {
+        assert_eq!(parse_state("a.*=b.*"), Ok(State { past: "a.*".into(), present: "b.*".into() }));
+        assert!(parse_state("a").is_err() && parse_state("a=").is_err() && parse_state("a.*=b").is_err());
     }
 
     #[test]

@@ -99,7 +99,10 @@ fn growth(program: &Program, input: u32, output: u32) -> Result<Growth> {
     let dims = from.shape.iter().zip(&to.shape);
     let differ: Vec<usize> = dims.enumerate().filter(|(_, (a, b))| a != b).map(|(axis, _)| axis).collect();
     let (true, true, &[axis]) = (from.dtype == to.dtype, from.shape.len() == to.shape.len(), differ.as_slice()) else {
-        return Err(fail(format!("an output that continues an input differs from it in one dim, these are {}", shapes())));
+        return Err(fail(format!(
+            "an output that continues an input differs from it in one dim, these are {}",
+            shapes()
+        )));
     };
     let Some(mlc_ir::index::Atom::Sym(old)) = from.shape[axis].as_atom() else {
         return Err(fail(format!("dim {axis} of {} is no size of its own: leave it open", shapes())));

@@ -113,6 +113,10 @@ uint32_t mlc_output_count(const mlc_model *model);
 int32_t mlc_input_info(const mlc_model *model, uint32_t index, mlc_info *info);
 int32_t mlc_output_info(const mlc_model *model, uint32_t index, mlc_info *info);
 
+/* The input that an output continues in the same memory, -1 if none: both get one `data` and one shape, whose dim along
+   which the state grows says how much has room; how much of it is there follows from the dims of other inputs. */
+int32_t mlc_output_state(const mlc_model *model, uint32_t index);
+
 /* Checks ranks, dtypes and dims of the inputs and writes rank, dtype and shape of the outputs (upper bounds where they
    depend on data), whose `shape` has room for as many numbers as `rank` says. No data is read or written. */
 int32_t mlc_plan(mlc_model *model, const mlc_tensor *inputs, uint32_t input_count, mlc_tensor *outputs,

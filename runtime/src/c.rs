@@ -45,6 +45,7 @@ pub struct Handle {
     session: Session,
     inputs: Vec<Facts>,
     outputs: Vec<Facts>,
+    states: Vec<Option<u32>>,
     kernels: Vec<CString>,
 }
 
@@ -121,6 +122,7 @@ fn open(path: &CStr, threads: u32, flags: u32) -> Result<Handle, Error> {
     Ok(Handle {
         inputs: descriptor.inputs().map(facts).collect(),
         outputs: descriptor.outputs().map(facts).collect(),
+        states: descriptor.outputs().map(|it| it.state).collect(),
         kernels: descriptor.kernels().map(c_text).collect(),
         session,
     })
@@ -183,6 +185,18 @@ pub unsafe extern "C" fn mlc_output_info(model: *const Handle, index: u32, info:
     unsafe { describe(model.as_ref().map(|it| &it.outputs), index, info) }
 }
 
+/// The input that an output continues in the same memory; -1 if none.
+///
+/// # Safety
+///
+/// `model` is null or from `mlc_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlc_output_state(model: *const Handle, index: u32) -> i32 {
+    // SAFETY: the caller's.
+    let state = unsafe { model.as_ref() }.and_then(|it| *it.states.get(index as usize)?);
+    state.map_or(-1, u32::cast_signed)
+}
+
 /// # Safety
 ///
 /// `info` is null or valid for a write.
@@ -220,7 +234,7 @@ pub unsafe extern "C" fn mlc_plan(
 ///
 /// # Safety
 ///
-/// As for [`mlc_plan`]; the data of outputs is disjoint from everything else.
+/// As for [`mlc_plan`]; the data of outputs is disjoint from everything else but the input that one continues.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlc_run(
     model: *mut Handle,
@@ -334,7 +348,7 @@ mod tests {
             assert_eq!(mlc_run(none, std::ptr::null(), 0, std::ptr::null_mut(), 0), FAILED);
             assert_eq!(CStr::from_ptr(mlc_last_error()).to_str(), Ok("model is null"));
             assert_eq!(mlc_run(none, std::ptr::null(), 1, std::ptr::null_mut(), 0), FAILED);
-            assert_eq!(mlc_input_count(none), 0);
+            assert_eq!((mlc_input_count(none), mlc_output_state(none, 0)), (0, -1));
             assert_eq!(mlc_input_info(none, 0, std::ptr::null_mut()), FAILED);
             assert!(mlc_kernel_time(none, 0, std::ptr::null_mut(), std::ptr::null_mut()).is_null());
             mlc_profile(none, 1);

@@ -38,6 +38,8 @@ pub struct Session {
     inputs: usize,
     /// Element type and rank of each output.
     outputs: Vec<(u32, u32)>,
+    /// Inputs and the outputs that continue them in the same memory.
+    states: Vec<(usize, usize)>,
 }
 
 // SAFETY: nothing in a session belongs to a thread; the pointers inside are made and used within one call.
@@ -58,6 +60,7 @@ impl Session {
             planned: 0,
             inputs: descriptor.inputs().len(),
             outputs: descriptor.outputs().map(|it| (it.dtype, it.rank)).collect(),
+            states: states(descriptor.outputs().map(|it| it.state)),
             model: model.clone(),
         })
     }
@@ -72,6 +75,11 @@ impl Session {
         self.context.workers() as usize
     }
 
+    /// The places of inputs, and of the outputs that continue them in the same memory.
+    pub fn states(&self) -> &[(usize, usize)] {
+        &self.states
+    }
+
     /// Size of the arena that the last run needed.
     pub fn arena_bytes(&self) -> u64 {
         self.planned
@@ -84,9 +92,38 @@ impl Session {
         Ok(outputs)
     }
 
-    /// Runs the model into tensors of an earlier run, whose memory is used again where it suffices.
+    /// Runs the model into tensors of an earlier run, whose memory is used again where it suffices. An output that
+    /// continues an input begins as a copy of it; [`advance`](Session::advance) goes on without copies.
     pub fn run_into(&mut self, inputs: &[TensorView], outputs: &mut Vec<TensorBuf>) -> Result<(), Error> {
-        let inputs: Vec<Tensor> = inputs.iter().map(raw).collect();
+        self.run_from(inputs.iter().map(raw).collect(), outputs)
+    }
+
+    /// Runs the model once more: inputs that an output continues are left out of `inputs`, and are the outputs of the run
+    /// before, which are updated in place.
+    pub fn advance(&mut self, inputs: &[TensorView], outputs: &mut Vec<TensorBuf>) -> Result<(), Error> {
+        if outputs.len() != self.outputs.len() {
+            return Err(Reason::Input("advance goes on from the outputs of a run, and there are none".into()).into());
+        }
+        // Of their own: outputs get theirs anew.
+        let shapes: Vec<Vec<i64>> = self.states.iter().map(|state| outputs[state.1].shape().to_vec()).collect();
+        let mut fresh = inputs.iter().map(raw);
+        let mut list = Vec::new();
+        for place in 0..self.inputs {
+            let state = self.states.iter().zip(&shapes).find(|(state, _)| state.0 == place);
+            list.extend(match state {
+                Some(((_, output), shape)) => {
+                    let buf = &outputs[*output];
+                    Some(Tensor { shape: shape.as_ptr().cast_mut(), ..raw(&buf.view()) })
+                }
+                None => fresh.next(),
+            });
+        }
+        list.extend(fresh);
+        self.run_from(list, outputs)
+    }
+
+    /// Runs on inputs that are views or the memory of outputs.
+    fn run_from(&mut self, mut inputs: Vec<Tensor>, outputs: &mut Vec<TensorBuf>) -> Result<(), Error> {
         let rows = self.outputs.clone();
         outputs.resize(rows.len(), TensorBuf::default());
         let mut shapes: Vec<Vec<i64>> = rows.iter().map(|(_, rank)| vec![0; *rank as usize]).collect();
@@ -107,6 +144,14 @@ impl Session {
             buf.reserve(*dtype, shape)?;
             tensor.data = buf.pointer().cast();
             tensor.bytes = buf.bytes().len() as u64;
+        }
+        for (input, output) in &self.states {
+            let (from, to) = (&mut inputs[*input], &raw[*output]);
+            if from.data != to.data {
+                // SAFETY: planning found the two to have one shape, and views have the bytes of theirs.
+                unsafe { std::ptr::copy_nonoverlapping(from.data.cast::<u8>(), to.data.cast(), to.bytes as usize) };
+                from.data = to.data;
+            }
         }
         // SAFETY: as above, and outputs now have the memory that was planned.
         unsafe { self.run_planned(&inputs, &mut raw, arena) }?;
@@ -139,7 +184,7 @@ impl Session {
     /// # Safety
     ///
     /// As for [`plan_raw`](Session::plan_raw); `data` of every tensor is valid for `bytes`, that of outputs for writes
-    /// and disjoint from everything else.
+    /// and disjoint from everything else but the input that it continues, whose data it is.
     pub unsafe fn run_raw(&mut self, inputs: &[Tensor], outputs: &mut [Tensor]) -> Result<(), Error> {
         // Planning writes shapes that running writes again.
         // SAFETY: the caller's.
@@ -201,6 +246,11 @@ impl Session {
         let sums = self.context.sums();
         names.zip(sums).map(|(name, (calls, nanoseconds))| Timing { kernel: name.into(), calls, nanoseconds }).collect()
     }
+}
+
+/// Pairs of an input and the output that says it continues it.
+fn states(outputs: impl Iterator<Item = Option<u32>>) -> Vec<(usize, usize)> {
+    outputs.enumerate().filter_map(|(place, input)| Some((input? as usize, place))).collect()
 }
 
 fn raw(view: &TensorView) -> Tensor {

@@ -39,7 +39,7 @@ impl Way {
     /// If the graph is not supported.
     pub fn engine(self, graph: Graph) -> mlc::Result<Engine> {
         match self {
-            Way::Interpreter => Ok(Engine::interpreter(reference(&graph)?)),
+            Way::Interpreter => Ok(Engine::interpreter(reference(&graph, &[])?)),
             Way::Compiled => Engine::compiled(optimize(graph, &Passes::default())?.0, 1),
             Way::Gpu => {
                 mlc_fake_cuda::install().map_err(|why| mlc_ir::Error::internal(format!("fake driver: {why}")))?;

@@ -51,7 +51,7 @@ fn describe(out: &mut String, d: &Description, tensors: &[Tensor]) -> std::fmt::
         let shape = comment(&d.shape(tensor));
         write!(out, " *   {place}: {} {}{shape}", comment(&tensor.name), tensor.dtype)?;
         if let Some(input) = tensor.state {
-            write!(out, ", may share the memory of input {input}")?;
+            write!(out, ", continues input {input}: the same data pointer, updated in place")?;
         }
         writeln!(out)?;
     }

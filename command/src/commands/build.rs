@@ -140,8 +140,9 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let mut stages = Stages::new(ui);
     let options = args.source.options()?;
     let graph = stages.stage("read", || model::import(&args.model, &options))?;
+    let passes = Passes { verify: args.verify_passes, ..args.source.passes() };
     if let Some(pass) = &args.stop_after {
-        let text = stages.stage("optimize", || model::state_after(graph, pass, args.verify_passes))?;
+        let text = stages.stage("optimize", || model::state_after(graph, pass, &passes))?;
         return Ok(stopped(pass, text));
     }
     let wants = |kind: Emit| args.emit.contains(&kind);
@@ -149,7 +150,6 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     if wants(Emit::Graph) {
         texts.add(format!("{name}.graph"), graph.to_string());
     }
-    let passes = Passes { verify: args.verify_passes, ..Passes::default() };
     let (program, report) = stages.stage("optimize", || model::optimize(graph, &passes))?;
     let (facts, interface) = (program.facts.clone(), Interface::of_program(&program));
     if wants(Emit::Program) {

@@ -47,7 +47,7 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let mut stages = Stages::new(ui);
     let mut gaps = stages.stage("read", || mlc_frontend::check(&args.model, &options))?;
     if gaps.is_empty() {
-        gaps = stages.stage("compile", || trial(&args.model, &options, target))?;
+        gaps = stages.stage("compile", || trial(&args.model, &options, &args.source.passes(), target))?;
     }
     let model = args.model.display();
     let mut shown = format!("`{model}`: {}\n", text::count(gaps.len(), "gap"));
@@ -64,9 +64,9 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
 }
 
 /// Compiles without writing.
-fn trial(path: &Path, options: &mlc_frontend::Options, target: Target) -> Result<Vec<Gap>> {
+fn trial(path: &Path, options: &mlc_frontend::Options, passes: &Passes, target: Target) -> Result<Vec<Gap>> {
     let graph = model::import(path, options)?;
-    let program = match model::optimize(graph, &Passes::default()) {
+    let program = match model::optimize(graph, passes) {
         Ok((program, _)) => program,
         Err(error) => return Ok(vec![gap(error)]),
     };

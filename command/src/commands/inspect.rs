@@ -91,9 +91,9 @@ impl Counts {
 }
 
 /// Number of kernels and size of the arena, or why they are not known.
-fn lowered(graph: Graph) -> mlc_ir::Result<(usize, Option<i64>, String)> {
+fn lowered(graph: Graph, passes: &Passes) -> mlc_ir::Result<(usize, Option<i64>, String)> {
     let target = mlc_ir::target::Target::x86_64();
-    let (mut program, _) = model::optimize(graph, &Passes::default())?;
+    let (mut program, _) = model::optimize(graph, passes)?;
     let (kernels, layouts) = lower_program(&mut program, &target)?;
     let arena = memory::plan(&program, &layouts, kernels.iter().map(|kernel| &kernel.tile));
     let total = arena.total(&Index::from(1)).as_const();
@@ -116,7 +116,7 @@ fn onnx(args: &Args) -> Result<Outcome> {
     counts.add(&graph);
     let interface = Interface::of_graph(&graph);
     let cut = cut(graph.clone(), &target).unwrap_or_default();
-    let lowered = lowered(graph);
+    let lowered = lowered(graph, &args.source.passes());
     let nodes: usize = counts.ops.values().sum();
     let mut text = format!("{}: ONNX model\n{}", args.file.display(), ports(&interface));
     let ops: Vec<String> = counts.sorted().iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -151,6 +151,10 @@ fn ports(interface: &Interface) -> String {
     let mut text = String::new();
     for (name, ports) in [("input", &interface.inputs), ("output", &interface.outputs)] {
         ports.iter().for_each(|port| text += &format!("{name:<8} {port}\n"));
+    }
+    for (input, output) in &interface.states {
+        let (input, output) = (&interface.inputs[*input].name, &interface.outputs[*output].name);
+        text += &format!("state    `{output}` continues `{input}`, in its memory\n");
     }
     interface.symbols.iter().for_each(|symbol| text += &format!("symbol   {symbol}\n"));
     text

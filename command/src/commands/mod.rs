@@ -11,7 +11,7 @@ pub mod verify;
 
 use crate::engine::{self, Choice, Engine};
 use crate::failure::{Failure, Result};
-use crate::model::{self, Passes};
+use crate::model;
 use crate::progress::Stages;
 use crate::source::ModelArgs;
 use mlc_codegen::compile::Tuned;
@@ -32,6 +32,7 @@ fn open_artifact(
     let flag = match engine {
         Choice::Interpreter => Some("--engine interpreter"),
         Choice::Compiled if !args.values.is_empty() => Some("--value"),
+        Choice::Compiled if !args.states.is_empty() => Some("--state"),
         Choice::Compiled => None,
     };
     if let Some(flag) = flag {
@@ -44,16 +45,17 @@ fn open_artifact(
 /// A graph, ready to run.
 fn engine_of(
     graph: Graph,
+    args: &ModelArgs,
     engine: Choice,
     threads: usize,
     tuning: Tuning,
     stages: &mut Stages,
 ) -> Result<(Engine, Tuned)> {
     if engine == Choice::Interpreter {
-        let engine = stages.stage("expand", || model::reference(&graph).map(Engine::interpreter))?;
+        let engine = stages.stage("expand", || model::reference(&graph, &args.states).map(Engine::interpreter))?;
         return Ok((engine, Tuned::default()));
     }
-    let (program, _) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
+    let (program, _) = stages.stage("optimize", || model::optimize(graph, &args.passes()))?;
     let made = stages.stage("compile", || engine::compile(program, threads, tuning))?;
     Ok((Engine::Compiled(Box::new(made.session)), made.tuned))
 }

@@ -136,7 +136,7 @@ impl Checker<'_> {
             inputs.iter().filter_map(|named| Some((named.name.clone()?, named.tensor.clone()))).collect();
         with_known_inputs(&args.source.options()?, &known, |options| {
             let graph = stages.stage("read", || model::import(&args.model, options))?;
-            Ok(engine_of(graph, args.engine, args.threads, Tuning::NONE, stages)?.0)
+            Ok(engine_of(graph, &args.source, args.engine, args.threads, Tuning::NONE, stages)?.0)
         })
     }
 
@@ -147,11 +147,11 @@ impl Checker<'_> {
             return Err(Failure::usage("`--against reference` needs the ONNX model, not an artifact"));
         }
         let graph = stages.stage("read", || model::import(&args.model, &options))?;
-        let interface = Interface::of_graph(&graph);
+        let reference = model::reference(&graph, &args.source.states)?;
+        let interface = Interface::of_program(&reference);
         let given = args.inputs.read(&interface, self.ui)?;
         let inputs = random::fill(&interface, &given, &Default::default())?;
-        let reference = model::reference(&graph)?;
-        let (mut engine, _) = engine_of(graph, args.engine, args.threads, Tuning::NONE, stages)?;
+        let (mut engine, _) = engine_of(graph, &args.source, args.engine, args.threads, Tuning::NONE, stages)?;
         let outputs = run(&mut engine, &inputs, stages)?;
         let expected = stages.stage("interpret", || Engine::interpreter(reference).run(&inputs))?;
         let names = engine_outputs(&engine);
@@ -171,7 +171,7 @@ impl Checker<'_> {
             Some(Against::Reference) => {
                 let options = self.args.source.options()?;
                 let graph = model::import(&self.args.model, &options)?;
-                let reference = model::reference(&graph)?;
+                let reference = model::reference(&graph, &self.args.source.states)?;
                 stages.stage("interpret", || Engine::interpreter(reference).run(inputs))?
             }
         };

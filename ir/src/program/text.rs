@@ -90,7 +90,11 @@ pub fn fingerprint(tensor: &Tensor) -> u64 {
 fn symbols(program: &Program) -> std::collections::BTreeSet<Name> {
     let mut found = std::collections::BTreeSet::new();
     program.buffers.iter().flat_map(|buffer| &buffer.shape).for_each(|dim| found.extend(dim.syms()));
-    program.asserts.iter().chain(&program.limits).for_each(|(a, b, _)| found.extend(a.syms().into_iter().chain(b.syms())));
+    program
+        .asserts
+        .iter()
+        .chain(&program.limits)
+        .for_each(|(a, b, _)| found.extend(a.syms().into_iter().chain(b.syms())));
     each_index(&program.body, &mut |index| found.extend(index.syms()));
     found
 }
