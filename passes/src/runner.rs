@@ -88,7 +88,7 @@ pub fn optimize(mut graph: Graph, mut options: Options) -> Result<(Program, Repo
     report.fusion.before = fuse::count(&program);
     finish_pass(BUILD, &program, &mut options, &mut report)?;
     // Left out, it leaves another interface: `skip` has no say.
-    if graph::PIPELINE.len() < last && !options.states.is_empty() {
+    if graph::PIPELINE.len() < last {
         let start = Instant::now();
         state::bind(&mut program, &options.states)?;
         report.passes.push((STATE, start.elapsed()));

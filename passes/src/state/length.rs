@@ -12,12 +12,15 @@ use std::collections::BTreeSet;
 
 /// Finds an input for each length; `lengths` are the symbols of the old entries and those of the room.
 pub(super) fn settle(program: &mut Program, lengths: &[(Name, Name)]) -> Result<()> {
-    for (length, _) in lengths {
-        if known(program).contains(length) {
-            continue;
-        }
-        let (symbol, value) = told(program, length, lengths).ok_or_else(|| unknown(program, length))?;
+    let mut open: Vec<&Name> = lengths.iter().map(|length| &length.0).collect();
+    loop {
+        let known = known(program);
+        open.retain(|length| !known.contains(*length));
+        let Some(first) = open.first() else { break };
+        let told = open.iter().find_map(|length| told(program, length, lengths));
+        let (symbol, value) = told.ok_or_else(|| unknown(program, first))?;
         replace(program, &symbol, &value);
+        open.retain(|length| **length != symbol);
     }
     program.asserts.retain(|(a, b, _)| a != b);
     for (new, room, _) in &program.limits {
@@ -44,8 +47,8 @@ fn told(program: &Program, length: &Name, lengths: &[(Name, Name)]) -> Option<(N
             continue;
         }
         for name in symbols.iter().filter(others).filter(|name| !own(name)) {
-            let value = solved(&difference, name)?;
-            if value.solve(&|name| name != length).is_some() {
+            let value = solved(&difference, name).filter(|value| value.solve(&|name| name != length).is_some());
+            if let Some(value) = value {
                 return Some((name.clone(), value));
             }
         }

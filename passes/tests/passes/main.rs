@@ -2,3 +2,4 @@
 
 mod rewrites;
 mod run;
+mod state;
