@@ -148,8 +148,9 @@ impl Session {
         for (input, output) in &self.states {
             let (from, to) = (&mut inputs[*input], &raw[*output]);
             if from.data != to.data {
-                // SAFETY: planning found the two to have one shape, and views have the bytes of theirs.
-                unsafe { std::ptr::copy_nonoverlapping(from.data.cast::<u8>(), to.data.cast(), to.bytes as usize) };
+                let bytes = from.bytes.min(to.bytes);
+                // SAFETY: both have so many bytes, and an output's memory is its own.
+                unsafe { std::ptr::copy_nonoverlapping(from.data.cast::<u8>(), to.data.cast(), bytes as usize) };
                 from.data = to.data;
             }
         }

@@ -1,7 +1,8 @@
 //! The exported functions.
 
 use super::body::Body;
-use super::describe::{MOST, input_symbols};
+use super::describe::input_symbols;
+use super::dims::{Dim, bind_dims};
 use super::gpu::{Gpu, Remote};
 use super::memory::{Arena, bounded};
 use super::run::Runner;
@@ -16,7 +17,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use mlc_abi::{Tensor as Raw, code};
 use mlc_ir::program::Program;
-use mlc_ir::{Error, Index, Name, Result};
+use mlc_ir::{Error, Index, Result};
 use std::collections::BTreeMap;
 
 /// What the exported functions are made from.
@@ -188,45 +189,6 @@ fn shapes(f: &mut Body, entries: &Entries, inputs: Value, outputs: Value) -> Res
     }
     check_sizes(f, program, &program.body)?;
     write_shapes(f, entries, outputs, &|index| bounded(index, &program.facts, program))
-}
-
-/// A dim of an input: what the program says, what is there, and the code if they do not fit.
-struct Dim<'a> {
-    want: &'a Index,
-    have: Value,
-    code: i32,
-}
-
-/// Binds each symbol by the first dim that decides it, and checks all other dims. One may need the symbols of a later one.
-fn bind_dims(f: &mut Body, program: &Program, mut dims: Vec<Dim>) -> Result<()> {
-    while !dims.is_empty() {
-        let mut left = Vec::new();
-        let before = dims.len();
-        for dim in dims {
-            let bound = |name: &Name| f.symbols.contains_key(name);
-            if let Some((name, rest)) = dim.want.solve(&bound) {
-                let rest = f.index(&rest)?;
-                let value = f.b.ins().isub(dim.have, rest);
-                let (low, high) = program.facts.symbol_range(&name);
-                let high = high.unwrap_or(MOST).min(MOST);
-                let above = f.b.ins().iadd_imm_s(value, -low);
-                let inside = f.compare(IntCC::UnsignedLessThanOrEqual, above, high - low);
-                f.check(inside, dim.code);
-                f.bind(&name, value);
-            } else if dim.want.syms().iter().all(bound) {
-                let want = f.index(dim.want)?;
-                let same = f.b.ins().icmp(IntCC::Equal, dim.have, want);
-                f.check(same, dim.code);
-            } else {
-                left.push(dim);
-            }
-        }
-        if let Some(dim) = left.first().filter(|_| left.len() == before) {
-            return Err(Error::internal(format!("the input dim {} has several unknowns", dim.want)));
-        }
-        dims = left;
-    }
-    Ok(())
 }
 
 /// Writes rank, type and dims of all outputs.

@@ -5,6 +5,7 @@
 
 mod body;
 mod describe;
+mod dims;
 mod entry;
 pub mod gpu;
 pub mod memory;

@@ -101,9 +101,9 @@ fn lowered(graph: Graph, passes: &Passes) -> mlc_ir::Result<(usize, Option<i64>,
 }
 
 /// Kernels that run on a GPU, and those left to the processor with the reasons; `None` without a GPU.
-fn cut(graph: Graph, target: &Target) -> mlc_ir::Result<Option<(usize, Vec<String>)>> {
+fn cut(graph: Graph, passes: &Passes, target: &Target) -> mlc_ir::Result<Option<(usize, Vec<String>)>> {
     let Some(gpu) = target.gpu else { return Ok(None) };
-    let (mut program, _) = model::optimize(graph, &Passes::default())?;
+    let (mut program, _) = model::optimize(graph, passes)?;
     let Schedules { kernels, .. } = schedule_program(&mut program, &target.machine(), Some(gpu), &Tuning::NONE)?;
     let there = kernels.iter().filter(|kernel| kernel.code.on_gpu()).count();
     Ok(Some((there, left_to_processor(&kernels))))
@@ -115,7 +115,7 @@ fn onnx(args: &Args) -> Result<Outcome> {
     let mut counts = Counts::default();
     counts.add(&graph);
     let interface = Interface::of_graph(&graph);
-    let cut = cut(graph.clone(), &target).unwrap_or_default();
+    let cut = cut(graph.clone(), &args.source.passes(), &target).unwrap_or_default();
     let lowered = lowered(graph, &args.source.passes());
     let nodes: usize = counts.ops.values().sum();
     let mut text = format!("{}: ONNX model\n{}", args.file.display(), ports(&interface));

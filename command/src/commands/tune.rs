@@ -113,7 +113,7 @@ pub fn execute(args: &Args, ui: Ui) -> Result<Outcome> {
     let mut stages = Stages::new(ui);
     let options = args.source.options()?;
     let graph = stages.stage("read", || model::import(&args.model, &options))?;
-    let (program, _) = stages.stage("optimize", || model::optimize(graph, &Passes::default()))?;
+    let (program, _) = stages.stage("optimize", || model::optimize(graph, &args.source.passes()))?;
     let interface = Interface::of_program(&program);
     let given = args.inputs.read(&interface, ui)?;
     let sizes: Sizes = args.sizes.iter().cloned().collect();
