@@ -126,7 +126,7 @@ pub struct TensorRow<'a> {
     pub dtype: u32,
     /// Number of dimensions.
     pub rank: u32,
-    /// For an output that carries state to the next call: the input it may share its memory with.
+    /// For an output that carries state to the next call: the input whose memory it is.
     pub state: Option<u32>,
     blob: &'a [u8],
     dims: usize,

@@ -39,7 +39,7 @@ pub struct Tensor {
     pub dtype: DType,
     /// Dimensions.
     pub dims: Vec<Dim>,
-    /// For an output that carries state to the next call: the input it may share its memory with.
+    /// For an output that carries state to the next call: the input whose memory it is.
     pub state: Option<u32>,
 }
 
