@@ -107,7 +107,8 @@ fn open(args: &Args, stages: &mut Stages, ui: Ui) -> Result<(Engine, Vec<Tensor>
     let attempt = |options: &Options| {
         let graph = stages.stage("read", || model::import(&args.file, options))?;
         let inputs = args.inputs.read_all(&Interface::of_graph(&graph), ui)?;
-        let (engine, tuned) = engine_of(graph, &args.source, args.engine, args.threads, records.tuning.clone(), stages)?;
+        let (engine, tuned) =
+            engine_of(graph, &args.source, args.engine, args.threads, records.tuning.clone(), stages)?;
         records.warn(&tuned, ui);
         Ok((engine, inputs))
     };

@@ -5,7 +5,7 @@ use crate::explain::end_of;
 use crate::failure::{Failure, Result};
 use crate::inputs::InputArgs;
 use crate::interface::{Interface, Sizes};
-use crate::model::{self, Passes};
+use crate::model;
 use crate::outcome::Outcome;
 use crate::output::{Folder, Texts};
 use crate::profile::WIDTH;
