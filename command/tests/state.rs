@@ -7,6 +7,7 @@ use common::{example_text, mlc};
 use mlc::engine::{Engine, compile};
 use mlc::model::{Passes, optimize};
 use mlc_abi::Tensor as Raw;
+use mlc_codegen::tuning::Tuning;
 use mlc_ir::{DType, Graph, Scalar, Tensor};
 use mlc_passes::state::State;
 use mlc_runtime::{Session, TensorBuf, TensorView};
@@ -31,7 +32,7 @@ const CAPACITY: usize = 40;
 fn session() -> Session {
     let states = vec![State { past: "past_*".into(), present: "present_*".into() }];
     let passes = Passes { states, ..Passes::default() };
-    compile(optimize(Graph::parse(CACHE).unwrap(), &passes).unwrap().0, 2).unwrap().0
+    compile(optimize(Graph::parse(CACHE).unwrap(), &passes).unwrap().0, 2, Tuning::NONE).unwrap().session
 }
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
