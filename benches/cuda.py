@@ -7,7 +7,7 @@ that its arithmetic on floats, or its memory, would take at the card's rates, di
 model differs or fails.
 
 columns
-    cases       how many agree with the reference
+    outputs     how many agree with the reference, over all cases
     first       time of the first run, with the driver's compilation, in ms
     ms          median time of a run, copies of inputs and outputs included
     kernels     time of the kernels, each waited for
@@ -84,11 +84,11 @@ class Model:
         try:
             outputs = json.loads(text)["outputs"]
         except (ValueError, KeyError):
-            self.row["cases"] = "failed"
+            self.row["outputs"] = "failed"
             self.notes.append(f"{self.name}: {text.strip()}")
             return False
         good = sum(row["passed"] for row in outputs)
-        self.row["cases"] = f"{good}/{len(outputs)}"
+        self.row["outputs"] = f"{good}/{len(outputs)}"
         self.notes += [f"{self.name}: {row['case']}, {row['output']}: {row['message']}" for row in outputs if not row["passed"]]
         return code == 0
 
@@ -165,7 +165,7 @@ def main() -> int:
     args = parser.parse_args()
     name, rates = card()
     print(f"{name}; rates {rates or 'unknown'} (TFLOP/s, TB/s)", flush=True)
-    columns = ["model", "cases", "first", "ms", "kernels", "GF/s", "GB/s", "roofline", "host", "ort"]
+    columns = ["model", "outputs", "first", "ms", "kernels", "GF/s", "GB/s", "roofline", "host", "ort"]
     widths = [24, 8, 8, 9, 9, 8, 7, 9, 8, 9]
     line = lambda cells: "".join(str(cell).ljust(width) for cell, width in zip(cells, widths)).rstrip()
     print(line(columns), flush=True)
@@ -177,7 +177,7 @@ def main() -> int:
             model = Model(folder, Path(out), args)
             try:
                 fine = model.build() and model.verify()
-                if not args.check and "cases" not in model.row or model.row.get("cases") != "failed":
+                if not args.check and "outputs" not in model.row or model.row.get("outputs") != "failed":
                     fine = (args.check or model.bench(rates)) and fine
                 if not args.check:
                     model.peer()
