@@ -9,7 +9,7 @@ use super::value::element;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use mlc_ir::index::Atom;
-use mlc_ir::tile::Inst;
+use mlc_ir::tile::{Inst, visit_indices};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,7 +30,7 @@ impl Emitter<'_> {
     /// Evaluates what a body's expressions have that does not vary inside it. To be called where the body is entered.
     pub(super) fn hoist(&mut self, body: &[Inst]) -> Result<()> {
         let mut found = BTreeSet::new();
-        collect(body, &mut |e| self.invariants(e, &mut found));
+        visit_indices(body, &mut |e| self.invariants(e, &mut found));
         for e in found {
             self.eval(&e)?;
         }
@@ -250,20 +250,5 @@ fn operands(atom: &Atom) -> Vec<&Index> {
         Atom::Var(_) | Atom::Sym(_) => vec![],
         Atom::Div(pair) | Atom::Mod(pair) | Atom::Min(pair) | Atom::Max(pair) => vec![&pair.0, &pair.1],
         Atom::At(_, index) => index.iter().collect(),
-    }
-}
-
-/// Calls `visit` on every expression in a body and the bodies within.
-fn collect(body: &[Inst], visit: &mut dyn FnMut(&Index)) {
-    for inst in body {
-        inst.visit_indices(visit);
-        match inst {
-            Inst::Loop { body, .. } => collect(body, visit),
-            Inst::If { then, otherwise, .. } => {
-                collect(then, visit);
-                collect(otherwise, visit);
-            }
-            _ => {}
-        }
     }
 }

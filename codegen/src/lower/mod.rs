@@ -20,7 +20,7 @@ pub(crate) use nest::product;
 use crate::layout::Layout;
 use crate::schedule::Plan;
 use mlc_ir::program::{Kernel, Program};
-use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type};
+use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type, visit_indices};
 use mlc_ir::{DType, Facts, Index, Name, Result};
 use segment::Segment;
 use std::collections::{BTreeMap, HashMap};
@@ -235,7 +235,7 @@ impl<'a> Lowering<'a> {
             params.push(param);
         }
         let body = self.scopes.pop().expect("the outermost scope").body;
-        symbols_of(&body, &mut symbols);
+        visit_indices(&body, &mut |index| symbols.extend(index.syms()));
         let tile = Tile {
             name: self.kernel.name.clone(),
             params,
@@ -320,20 +320,6 @@ fn block_key(axis: &Name) -> Name {
 /// Under this name the distance of a point from the first one of an axis's block travels with it.
 fn offset_key(axis: &Name) -> Name {
     format!("{axis}\u{0}offset").into()
-}
-
-fn symbols_of(body: &[Inst], symbols: &mut std::collections::BTreeSet<Name>) {
-    for inst in body {
-        inst.visit_indices(&mut |index| symbols.extend(index.syms()));
-        match inst {
-            Inst::Loop { body, .. } => symbols_of(body, symbols),
-            Inst::If { then, otherwise, .. } => {
-                symbols_of(then, symbols);
-                symbols_of(otherwise, symbols);
-            }
-            _ => {}
-        }
-    }
 }
 
 /// A type of some lanes.

@@ -7,7 +7,7 @@
 use super::body::{Binding, Emitter};
 use super::register::{Class, Reg, stored};
 use mlc_ir::index::Atom;
-use mlc_ir::tile::Inst;
+use mlc_ir::tile::{Inst, visit_indices};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ impl Emitter<'_> {
     /// Evaluates what a body's expressions have that does not vary inside it. To be called where the body is entered.
     pub(super) fn hoist(&mut self, body: &[Inst]) -> Result<()> {
         let mut found = BTreeSet::new();
-        collect(body, &mut |e| self.invariants(e, &mut found));
+        visit_indices(body, &mut |e| self.invariants(e, &mut found));
         found.iter().try_for_each(|e| self.eval(e).map(drop))
     }
 
@@ -207,21 +207,6 @@ impl Emitter<'_> {
             dtype if dtype.is_signed_int() => Ok(self.let_(Class::Double, "cvt.s64.s32", &[&value])),
             dtype if dtype.is_unsigned_int() => Ok(self.let_(Class::Double, "cvt.u64.u32", &[&value])),
             dtype => Err(Error::internal(format!("a lookup in a buffer of {dtype}"))),
-        }
-    }
-}
-
-/// Calls `visit` on every expression in a body and the bodies within.
-fn collect(body: &[Inst], visit: &mut dyn FnMut(&Index)) {
-    for inst in body {
-        inst.visit_indices(visit);
-        match inst {
-            Inst::Loop { body, .. } => collect(body, visit),
-            Inst::If { then, otherwise, .. } => {
-                collect(then, visit);
-                collect(otherwise, visit);
-            }
-            _ => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use super::code::V;
 use super::select::Selector;
 use mlc_ir::Index;
 use mlc_ir::index::Atom;
-use mlc_ir::tile::Inst;
+use mlc_ir::tile::{Inst, visit_indices};
 use std::collections::BTreeMap;
 
 /// Whether something depends on nothing but symbols.
@@ -19,7 +19,7 @@ impl Selector<'_> {
     /// Computes what several index expressions of a body share.
     pub fn compute_invariants(&mut self, body: &[Inst]) -> Result<()> {
         let mut uses = BTreeMap::new();
-        count(body, &mut uses);
+        visit_indices(body, &mut |index| count_in(index, &mut uses));
         for (atoms, number) in uses.values() {
             if *number > 1 && !matches!(atoms.as_slice(), [Atom::Sym(_)]) {
                 self.product(atoms)?;
@@ -51,20 +51,6 @@ impl Selector<'_> {
 
 /// By their text, for an order that does not change: the fixed parts of all terms, and how many have them.
 type Uses = BTreeMap<String, (Vec<Atom>, usize)>;
-
-fn count(body: &[Inst], uses: &mut Uses) {
-    for inst in body {
-        inst.visit_indices(&mut |index| count_in(index, uses));
-        match inst {
-            Inst::Loop { body, .. } => count(body, uses),
-            Inst::If { then, otherwise, .. } => {
-                count(then, uses);
-                count(otherwise, uses);
-            }
-            _ => {}
-        }
-    }
-}
 
 fn count_in(index: &Index, uses: &mut Uses) {
     for (atoms, _) in index.terms() {

@@ -25,6 +25,7 @@ mod visit;
 pub use parse::{parse, parse_tile};
 pub use row::Row;
 pub use verify::{VerifyError, Warning, verify};
+pub use visit::visit_indices;
 
 use crate::{DType, Index, Name};
 

@@ -33,6 +33,21 @@ impl Inst {
     }
 }
 
+/// Calls `visit` on every index expression of a body and of the bodies within.
+pub fn visit_indices(body: &[Inst], visit: &mut dyn FnMut(&Index)) {
+    for inst in body {
+        inst.visit_indices(visit);
+        match inst {
+            Inst::Loop { body, .. } => visit_indices(body, visit),
+            Inst::If { then, otherwise, .. } => {
+                visit_indices(then, visit);
+                visit_indices(otherwise, visit);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Access {
     /// Calls `visit` on every index expression.
     pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
