@@ -1,5 +1,7 @@
 //! What a processor has, so far as schedules and emitters ask.
 
+use crate::DType;
+
 /// A target: asked what it has, never who it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -13,6 +15,9 @@ pub struct Target {
     pub adds_in_place: bool,
     /// Whether loads and stores of the first lanes of a vector are as fast as those of all.
     pub masks: bool,
+    /// Types of at most 16 bits whose elements become lanes of `F32` in about one instruction, so that weights may be stored
+    /// in them and be converted wherever they are read.
+    pub converts: &'static [DType],
     /// Bytes of the first level data cache of a core.
     pub l1_bytes: u32,
     /// Bytes of the second level cache of a core.
@@ -26,6 +31,8 @@ pub struct Target {
     pub abreast: Option<u32>,
 }
 
+const BYTES: &[DType] = &[DType::I8, DType::U8];
+
 impl Target {
     /// 128-bit vectors in 16 registers: what every x86-64 offers.
     pub const fn x86_64() -> Target {
@@ -35,6 +42,7 @@ impl Target {
             lane_fma: false,
             adds_in_place: false,
             masks: false,
+            converts: &[],
             l1_bytes: 32 << 10,
             l2_bytes: 512 << 10,
             task_cost: 30_000,
@@ -50,6 +58,7 @@ impl Target {
             vector_regs: 32,
             adds_in_place: true,
             masks: true,
+            converts: BYTES,
             l2_bytes: 1 << 20,
             ..Target::x86_64()
         }
@@ -57,7 +66,7 @@ impl Target {
 
     /// 256-bit vectors in 16 registers: x86-64 with AVX2 and FMA.
     pub fn avx2() -> Target {
-        Target { vector_bytes: 32, adds_in_place: true, ..Target::x86_64() }
+        Target { vector_bytes: 32, adds_in_place: true, converts: BYTES, ..Target::x86_64() }
     }
 
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
@@ -70,6 +79,7 @@ impl Target {
         Target {
             vector_regs: 32,
             adds_in_place: true,
+            converts: &[DType::I8, DType::U8, DType::F16, DType::BF16],
             task_cost: 0,
             tasks: u32::MAX,
             abreast: Some(1 << 15),

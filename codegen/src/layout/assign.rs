@@ -5,6 +5,7 @@
 //! computed at once, in the order of the loops.
 
 use super::Layout;
+use super::unfold::unfold;
 use crate::schedule::{NARROWEST, Plan, Step as ScheduleStep, choose, loads};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::target::Target;
@@ -19,6 +20,7 @@ pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
 /// The same with schedules that the caller chooses. A kernel is shown when its weights still lie row-major; all else it
 /// reads or writes lies as it will.
 pub(crate) fn assign_by(program: &mut Program, target: &Target, choose: Choose) -> Vec<Layout> {
+    unfold(program, target);
     own_weights(program);
     let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
     channels_last(program, &mut layouts);
@@ -35,7 +37,7 @@ pub(crate) fn assign_by(program: &mut Program, target: &Target, choose: Choose) 
 /// Chooses the schedule of a kernel.
 type Choose<'a> = &'a mut dyn FnMut(&Kernel, &Program, &[Layout]) -> Vec<ScheduleStep>;
 
-fn for_kernels(steps: &mut [Step], visit: &mut dyn FnMut(&mut Kernel)) {
+pub(super) fn for_kernels(steps: &mut [Step], visit: &mut dyn FnMut(&mut Kernel)) {
     for step in steps {
         match step {
             Step::Kernel(kernel) => visit(kernel),

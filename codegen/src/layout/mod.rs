@@ -5,6 +5,7 @@
 //! Invariant: inputs and outputs of the program are row-major.
 
 mod assign;
+mod unfold;
 
 pub use assign::assign;
 pub(crate) use assign::assign_by;

@@ -43,7 +43,9 @@ const RULES: &[(Rule, &str)] = &[
     (Rule::Output, "the producer writes where a copy would have gone"),
     (Rule::Same, "both compute the same"),
     (Rule::Halo, "a copy with a border, so that windows are read without tests"),
+    (Rule::Constant, "computed while building, from weights that are stored in fewer bytes"),
     (Rule::Transpose, "a copy of an operand that lies across"),
+    (Rule::Winograd, "a convolution in fewer multiplications"),
 ];
 
 /// Pairs of kernels that are both left, producer first, by the last reason, which is the one that counted.

@@ -9,6 +9,7 @@ use super::epilogue::fits;
 use super::report::{Report, Rule};
 use super::rewrite::{Substitution, each, loads, looks_up, map_stage_indices, rewrite, substitute, tree_size};
 use super::simplify::simplify;
+use super::unfold;
 use super::work::{Item, Place, Work, reads};
 use mlc_ir::index::Atom;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
@@ -29,6 +30,8 @@ pub struct Pointwise<'a> {
     /// The element, in the buffer's type.
     value: Expr,
     class: Class,
+    /// Whether it is made of weights that have fewer bytes.
+    unfolds: bool,
 }
 
 impl<'a> Pointwise<'a> {
@@ -45,7 +48,8 @@ impl<'a> Pointwise<'a> {
         let distinct: BTreeSet<_> = store.index.iter().filter_map(Index::as_var).collect();
         let whole = store.index.iter().zip(&buffer.shape).all(in_order) && distinct.len() == kernel.axes.len();
         let value = value.cast(buffer.dtype);
-        whole.then(|| Pointwise { buffer: store.buffer, kernel, class: class(&value), value })
+        let unfolds = unfold::unfolds(work, &value);
+        whole.then(|| Pointwise { buffer: store.buffer, kernel, class: class(&value), value, unfolds })
     }
 
     /// The element at a place.
@@ -109,7 +113,7 @@ pub fn inline(work: &mut Work, place: Place, report: &mut Report) -> bool {
         Class::Expensive => 1,
     };
     let numbers = loads(&producer.value).is_empty() && producer.class == Class::View;
-    let few = producer.class == Class::View || total.is_some_and(|total| total <= limit);
+    let few = producer.class == Class::View || producer.unfolds || total.is_some_and(|total| total <= limit);
     let simple = is_affine(&producer.value);
     let ok = few && (all || simple && producer.class == Class::View) || numbers;
     if !ok || (producer.class != Class::View || !simple) && belongs_to_fold(work, place) {
@@ -166,6 +170,9 @@ fn verdict(work: &Work, producer: &Pointwise, from: Place, to: Place) -> Result<
         for index in &own {
             let count = rereads(stage, &consumer.axes, index);
             total = total.zip(count).and_then(|(a, b)| a.checked_add(b));
+        }
+        if producer.unfolds && total.is_some_and(|total| total > unfold::ROWS) {
+            return Err("its weights are read for many rows, and are unfolded once");
         }
         if stage.reduce.is_some() {
             own.iter().try_for_each(|index| fits_fold(stage, &producer.at(index, &facts)))?;

@@ -16,6 +16,7 @@ mod border;
 mod cost;
 mod dead;
 mod epilogue;
+mod factor;
 mod finish;
 mod halo;
 mod inline;
@@ -28,6 +29,7 @@ mod same;
 mod share;
 mod simplify;
 mod transpose;
+mod unfold;
 mod winograd;
 mod work;
 
@@ -51,8 +53,10 @@ pub const PIPELINE: &[Pass] = &[
     ("outputs", output::alias),
     ("simplify", |program, report| within(program, report, simplify_all)),
     ("inline", |program, report| within(program, report, inline_only)),
+    ("unfold", |program, report| within(program, report, unfold::compute)),
     ("halo", |program, report| within(program, report, halo::pad)),
     ("fuse", |program, report| within(program, report, fuse_all)),
+    ("factor", |program, report| within(program, report, |work, _| factor::shorten(work))),
     ("transpose", |program, report| within(program, report, transpose::turn)),
     ("winograd", |program, report| within(program, report, winograd::shorten)),
     ("border", |program, report| within(program, report, border::in_place)),

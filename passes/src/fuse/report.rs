@@ -18,6 +18,8 @@ pub enum Rule {
     Same,
     /// A copy with a border lets windows be read without tests.
     Halo,
+    /// It depends on constants alone, and is computed while building.
+    Constant,
     /// A copy of an operand that lies across.
     Transpose,
     /// A convolution in fewer multiplications: transforms before and after its products.

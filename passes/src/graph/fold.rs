@@ -1,7 +1,7 @@
 //! Computes while building what depends on constants only, with the reference interpreter.
 //!
-//! A result much larger than its inputs stays an operator, since it would only make the artifact larger. So does a large
-//! constant with its dims in another order: kernels read through the view, and weights are packed for them anyway.
+//! A result larger than its inputs stays an operator, since it would only make the artifact larger; fusion decides whether
+//! kernels read through it. So does a large constant with its dims in another order: weights are packed for kernels anyway.
 
 use super::is_random;
 use mlc_ir::graph::{Fact, Graph, NodeId, NodeKind, Value};
@@ -11,9 +11,7 @@ use mlc_ir::reshape::reshape_index;
 use mlc_ir::{Index, Name, Result, Scalar, Tensor};
 use std::collections::{BTreeSet, HashMap};
 
-/// A result may have so many times the bytes of the inputs,
-const GROWTH: usize = 4;
-/// and so many more.
+/// Bytes that a result may have more than the inputs.
 const SPARE: usize = 1 << 16;
 /// Scalar operations that may be spent on one node.
 const WORK: i64 = 1 << 26;
@@ -73,7 +71,7 @@ fn computed(graph: &Graph, id: NodeId, onnx: &OnnxNode, name: &str) -> Option<Ve
     let given: usize = tensors.iter().flatten().map(|tensor| tensor.bytes().len()).sum();
     let bytes = |fact: &Fact| Some(extents(fact)?.iter().product::<usize>() * fact.dtype.bytes());
     let made = graph.node(id).outputs.iter().map(bytes).sum::<Option<usize>>()?;
-    if made > GROWTH * given + SPARE {
+    if made > given + SPARE {
         return None;
     }
     let mut single = Graph::new(name);

@@ -1,6 +1,9 @@
 use crate::common::{Model, int, ints};
+use mlc_ir::graph::Value;
 use mlc_ir::onnx::Attribute;
+use mlc_ir::program::Step;
 use mlc_ir::{DType, Tensor};
+use mlc_passes::fuse::Rule;
 
 #[test]
 fn softmax_is_one_kernel() {
@@ -112,8 +115,46 @@ fn conv_batch_norm_relu_and_the_residual_are_one_kernel() {
     let y = m.op("BatchNormalization", &[y, s, b, mean, var]);
     let y = m.op("Relu", &[y]);
     let y = m.op("Add", &[y, residual]);
-    // The factor of each channel is computed once.
-    assert_eq!(m.check(&[y]).kernels, 2);
+    // The factor of each channel is computed while building.
+    assert_eq!(m.check(&[y]).kernels, 1);
+}
+
+/// Weights of a size in `I8`, with a scale for each column, as an exporter writes them out.
+fn quantized(m: &mut Model, rows: usize, columns: usize) -> Value {
+    let bytes: Vec<u8> = (0..rows * columns).map(|i| (i * 37 % 251) as u8).collect();
+    let q = m.constant(Tensor::new(DType::I8, vec![rows, columns], bytes).unwrap());
+    let scale = m.weight(&[1, columns]);
+    let w = m.op_with("Cast", &[("to", int(1))], &[q]);
+    m.op("Mul", &[w, scale])
+}
+
+#[test]
+fn quantized_weights_are_converted_where_they_are_read() {
+    let mut m = Model::new();
+    let (x, b) = (m.input(&[2, 0, 8]), m.weight(&[24]));
+    let w = quantized(&mut m, 8, 24);
+    let y = m.op("MatMul", &[x, w]);
+    let y = m.op("Add", &[y, b]);
+    let fused = m.check(&[y]);
+    let Some(Step::Kernel(kernel)) = fused.program.body.first().filter(|_| fused.kernels == 1) else {
+        panic!("{}", fused.text)
+    };
+    // The scale, which all products of a column share, stands behind their sum.
+    let text = kernel.stages[0].value.to_string();
+    assert!(text.contains("f32(@") && text.matches('*').count() == 1, "{text}");
+    assert!(kernel.stages[1].value.to_string().contains("%0 *"), "{}", kernel.stages[1].value);
+}
+
+#[test]
+fn quantized_weights_that_are_read_for_many_rows_are_converted_once() {
+    let mut m = Model::new();
+    let x = m.input(&[300, 8]);
+    let w = quantized(&mut m, 8, 24);
+    let y = m.op("MatMul", &[x, w]);
+    let fused = m.check(&[y]);
+    assert_eq!(fused.kernels, 1);
+    assert!(!fused.text.contains("Cast"), "{}", fused.text);
+    assert!(fused.report.fused.iter().any(|it| it.rule == Rule::Constant), "{:?}", fused.report.fused);
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Constants that all products of a sum share stand behind the sum: `sum[k] a[m, k] * (q[k, n] * s[n])` multiplies with
+//! `s[n]` once. Weights that are unfolded where they are read so cost no multiplication of their own.
+//!
+//! In: kernels after fusion.  Out: the same with shorter products.
+//! Invariant: what stands behind the sum is a constant or a weight; a sum is rounded otherwise, but no more often.
+
+use super::cost::load_vars;
+use super::rewrite::{each, loads, replace_stages};
+use super::work::{Item, Work};
+use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
+use mlc_ir::tile::{Binary, Monoid};
+
+/// Moves factors behind sums.
+pub fn shorten(work: &mut Work) {
+    for place in work.places() {
+        let Some(kernel) = work.kernel(place) else { continue };
+        let found = kernel.stages.iter().enumerate().find_map(|(n, stage)| Some((n, split(work, stage)?)));
+        if let Some((number, (inside, behind))) = found {
+            let kernel = moved(kernel, number, inside, &behind);
+            work.set(place, Item::Kernel(kernel));
+        }
+    }
+}
+
+/// The product that is left in a sum, and the factors that move behind it.
+fn split(work: &Work, stage: &Stage) -> Option<(Expr, Vec<Expr>)> {
+    let reduce = stage.reduce.as_ref().filter(|r| r.monoid == Monoid::Sum && stage.value.dtype().is_float())?;
+    let constant = |factor: &Expr| {
+        let mut made = true;
+        each(factor, &mut |node| made &= !matches!(node.kind(), ExprKind::Stage(_) | ExprKind::Index(_)));
+        let weights = loads(factor).iter().all(|(buffer, _)| work.buffers[*buffer as usize].constant.is_some());
+        let folded = load_vars(factor);
+        made && weights && reduce.axes.iter().all(|axis| !folded.contains(axis))
+    };
+    let mut behind = Vec::new();
+    let inside = without(&stage.value, &constant, &mut behind)?;
+    (!behind.is_empty()).then_some((inside, behind))
+}
+
+/// A product without those of its factors; nothing if none is left.
+fn without(product: &Expr, out: &dyn Fn(&Expr) -> bool, taken: &mut Vec<Expr>) -> Option<Expr> {
+    if out(product) {
+        taken.push(product.clone());
+        return None;
+    }
+    let ExprKind::Binary(Binary::Mul, a, b) = product.kind() else { return Some(product.clone()) };
+    match (without(a, out, taken), without(b, out, taken)) {
+        (Some(a), Some(b)) => Some(Expr::new(product.dtype(), ExprKind::Binary(Binary::Mul, a, b))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The kernel with one map more, which multiplies and stores.
+fn moved(kernel: &Kernel, number: usize, inside: Expr, behind: &[Expr]) -> Kernel {
+    let mut kernel = kernel.clone();
+    for stage in &mut kernel.stages[number + 1..] {
+        let later = |n: usize, node: &Expr| match n >= number {
+            true => Expr::new(node.dtype(), ExprKind::Stage(n + 1)),
+            false => node.clone(),
+        };
+        stage.value = replace_stages(&stage.value, &later);
+    }
+    let stage = &mut kernel.stages[number];
+    let dtype = inside.dtype();
+    stage.value = inside;
+    let sum = Expr::new(dtype, ExprKind::Stage(number));
+    let times = |a: Expr, b: &Expr| Expr::new(dtype, ExprKind::Binary(Binary::Mul, a, b.clone()));
+    let value = behind.iter().fold(sum, times);
+    let map = Stage { axes: stage.axes.clone(), reduce: None, value, store: stage.store.take() };
+    kernel.stages.insert(number + 1, map);
+    kernel
+}
