@@ -17,6 +17,7 @@ impl Lowering<'_> {
             dims: self.kept_axes(stage).into_iter().map(|axis| axis.1).collect(),
             space: Space::Scratch,
             slack: 0,
+            stream: false,
         };
         self.plan.kept.iter().map(param).collect()
     }

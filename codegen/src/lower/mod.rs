@@ -228,7 +228,8 @@ impl<'a> Lowering<'a> {
             let dims = self.layouts[number as usize].dims(&buffer.shape);
             dims.iter().for_each(|dim| symbols.extend(dim.syms()));
             let space = if self.writes.contains(&number) { Space::Output } else { Space::Input };
-            params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0 });
+            let stream = self.layouts[number as usize].tile.is_some();
+            params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0, stream });
         }
         for param in self.scratch() {
             param.dims.iter().for_each(|dim| symbols.extend(dim.syms()));

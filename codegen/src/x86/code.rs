@@ -27,7 +27,7 @@ pub enum Size {
 }
 
 /// What an address begins with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Base {
     Reg(V),
     /// The stack: offset 0 is the first of the four arguments.

@@ -15,6 +15,7 @@
 //!
 //! Invariants: needs no feature but those of [`Isa`]; no instruction traps; upper halves are clean at the end.
 
+mod ahead;
 mod allocate;
 mod code;
 mod convert;

@@ -14,6 +14,7 @@ impl Selector<'_> {
         match op {
             Op::Load(from, None) => {
                 let place = self.place(from)?;
+                self.fetch_ahead(from, place);
                 let v = self.load(ty, place)?;
                 self.keep_stable(from, v);
                 Ok(v)

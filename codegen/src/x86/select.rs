@@ -6,7 +6,7 @@ use super::{Isa, Refused, Result, refuse};
 use iced_x86::Code;
 use mlc_ir::tile::{Access, InRange, Inst, Operand, Phase, Row, Space, Tile, Type};
 use mlc_ir::{DType, Index, Name};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Instructions with virtual registers for a linear tile.
 pub fn select(tile: &Tile, isa: Isa) -> Result<Program> {
@@ -22,6 +22,7 @@ pub fn select(tile: &Tile, isa: Isa) -> Result<Program> {
         symbols: HashMap::new(),
         known: vec![HashMap::new()],
         masks: vec![HashMap::new()],
+        fetched: vec![HashSet::new()],
         advancing: Vec::new(),
     };
     selector.tile()?;
@@ -55,6 +56,8 @@ pub struct Selector<'a> {
     pub known: Vec<HashMap<Index, V>>,
     /// Masks of the first lanes, in each body around.
     pub masks: Vec<HashMap<(Index, u16), V>>,
+    /// Lines that are fetched ahead, in each body around: a cursor, and which of its lines.
+    pub fetched: Vec<HashSet<(Base, i32)>>,
     advancing: Vec<Advancing>,
 }
 
@@ -122,9 +125,11 @@ impl Selector<'_> {
     fn body(&mut self, insts: &[Inst]) -> Result<()> {
         self.known.push(HashMap::new());
         self.masks.push(HashMap::new());
+        self.fetched.push(HashSet::new());
         let visible = self.advancing.len();
         let result = insts.iter().try_for_each(|inst| self.inst(inst));
         self.advancing.truncate(visible);
+        self.fetched.pop();
         self.masks.pop();
         self.known.pop();
         result

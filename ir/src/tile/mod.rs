@@ -68,6 +68,9 @@ pub struct Param {
     pub space: Space,
     /// Bytes that may be read (not written) past its end, and past the end of every row; what is there is undefined.
     pub slack: u32,
+    /// Whether it is read in the order of memory and often from far away, as the panels of a product's weights are, so that
+    /// it is worth fetching ahead.
+    pub stream: bool,
 }
 
 /// Where a buffer lives.

@@ -66,8 +66,9 @@ fn param(lexer: &mut Lexer) -> Parsed<Param> {
     lexer.expect("[")?;
     let dims = lexer.list("]", parse_index)?;
     let space = table(lexer, Space::from_name, "space")?;
+    let stream = lexer.eat("stream");
     let slack = if lexer.eat("slack") { unsigned(lexer)? } else { 0 };
-    Ok(Param { name, dtype, dims, space, slack })
+    Ok(Param { name, dtype, dims, space, slack, stream })
 }
 
 fn unsigned<T: TryFrom<i64>>(lexer: &mut Lexer) -> Parsed<T> {

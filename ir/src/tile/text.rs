@@ -97,6 +97,9 @@ fn write_param(f: &mut Formatter, param: &Param) -> Result {
     write!(f, ": {}", param.dtype)?;
     write_indices(f, &param.dims)?;
     write!(f, " {}", param.space.name())?;
+    if param.stream {
+        write!(f, " stream")?;
+    }
     if param.slack == 0 { Ok(()) } else { write!(f, " slack {}", param.slack) }
 }
 

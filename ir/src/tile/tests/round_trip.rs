@@ -127,8 +127,8 @@ fn inst() -> impl Strategy<Value = Inst> + Clone {
 }
 
 fn param() -> impl Strategy<Value = Param> + Clone {
-    (name(), select(DType::all().collect::<Vec<_>>()), vec(index(), 0..3), select(Space::ALL), 0u32..100)
-        .prop_map(|(name, dtype, dims, space, slack)| Param { name, dtype, dims, space, slack })
+    (name(), select(DType::all().collect::<Vec<_>>()), vec(index(), 0..3), select(Space::ALL), 0u32..100, any::<bool>())
+        .prop_map(|(name, dtype, dims, space, slack, stream)| Param { name, dtype, dims, space, slack, stream })
 }
 
 fn any_tile() -> impl Strategy<Value = Tile> + Clone {
