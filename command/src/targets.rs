@@ -28,15 +28,17 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "x86-64-v3",
         family: "x86_64",
-        features: &["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "lzcnt"],
+        features: &[
+            "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt",
+        ],
         text: "x86 since about 2013: Haswell, Zen",
     },
     Cpu {
         name: "x86-64-v4",
         family: "x86_64",
         features: &[
-            "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avx512f",
-            "avx512bw", "avx512cd", "avx512dq", "avx512vl",
+            "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt",
+            "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
         ],
         text: "x86 with AVX-512: Skylake servers, Zen 4",
     },

@@ -18,6 +18,9 @@ pub struct Target {
     /// Types of at most 16 bits whose elements become lanes of `F32` in about one instruction, so that weights may be stored
     /// in them and be converted wherever they are read.
     pub converts: &'static [DType],
+    /// Whether half floats between kernels stay half floats: where memory is what kernels wait for, and a conversion costs no
+    /// time.
+    pub keeps_halves: bool,
     /// Bytes of the first level data cache of a core.
     pub l1_bytes: u32,
     /// Bytes of the second level cache of a core.
@@ -31,7 +34,7 @@ pub struct Target {
     pub abreast: Option<u32>,
 }
 
-const BYTES: &[DType] = &[DType::I8, DType::U8];
+const NARROW: &[DType] = &[DType::I8, DType::U8, DType::F16];
 
 impl Target {
     /// 128-bit vectors in 16 registers: what every x86-64 offers.
@@ -43,6 +46,7 @@ impl Target {
             adds_in_place: false,
             masks: false,
             converts: &[],
+            keeps_halves: false,
             l1_bytes: 32 << 10,
             l2_bytes: 512 << 10,
             task_cost: 30_000,
@@ -58,7 +62,7 @@ impl Target {
             vector_regs: 32,
             adds_in_place: true,
             masks: true,
-            converts: BYTES,
+            converts: NARROW,
             l2_bytes: 1 << 20,
             ..Target::x86_64()
         }
@@ -66,7 +70,7 @@ impl Target {
 
     /// 256-bit vectors in 16 registers: x86-64 with AVX2 and FMA.
     pub fn avx2() -> Target {
-        Target { vector_bytes: 32, adds_in_place: true, converts: BYTES, ..Target::x86_64() }
+        Target { vector_bytes: 32, adds_in_place: true, converts: NARROW, ..Target::x86_64() }
     }
 
     /// 128-bit vectors in 32 registers: what every aarch64 offers.
@@ -80,6 +84,7 @@ impl Target {
             vector_regs: 32,
             adds_in_place: true,
             converts: &[DType::I8, DType::U8, DType::F16, DType::BF16],
+            keeps_halves: true,
             task_cost: 0,
             tasks: u32::MAX,
             abreast: Some(1 << 15),

@@ -6,6 +6,7 @@
 
 use super::Layout;
 use super::unfold::unfold;
+use super::widen::widen;
 use crate::schedule::{NARROWEST, Plan, Step as ScheduleStep, choose, loads};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage, Step};
 use mlc_ir::target::Target;
@@ -21,6 +22,7 @@ pub fn assign(program: &mut Program, target: &Target) -> Vec<Layout> {
 /// reads or writes lies as it will.
 pub(crate) fn assign_by(program: &mut Program, target: &Target, choose: Choose) -> Vec<Layout> {
     unfold(program, target);
+    widen(program, target);
     own_weights(program);
     let mut layouts: Vec<Layout> = program.buffers.iter().map(|buffer| Layout::row_major(&buffer.shape)).collect();
     channels_last(program, &mut layouts);

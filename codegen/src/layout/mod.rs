@@ -6,6 +6,7 @@
 
 mod assign;
 mod unfold;
+mod widen;
 
 pub use assign::assign;
 pub(crate) use assign::assign_by;

@@ -18,6 +18,7 @@ pub enum Class {
 /// How an operand looks at its register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Size {
+    R16,
     R32,
     R64,
     Xmm,

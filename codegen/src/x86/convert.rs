@@ -82,12 +82,20 @@ impl Selector<'_> {
                 let a = Arg::Reg(self.reg(a, from)?, size);
                 Ok(self.make(&table::FLOAT_OF_INT, size, &[a]))
             }
+            (DType::F16, DType::F32) => self.reg(a, from),
+            (DType::F32, DType::F16) => {
+                let a = self.reg(a, from)?;
+                Ok(self.round_to_half(size, a))
+            }
             (DType::I32, DType::U32) | (DType::U32, DType::I32) => self.reg(a, from),
             _ => refuse(format!("conversion of {from} to {ty}")),
         }
     }
 
     pub fn bitcast(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
+        if from.dtype == DType::F16 || ty.dtype == DType::F16 {
+            return refuse(format!("the bits of {from} as {ty}"));
+        }
         let a = self.reg(a, from)?;
         match (class(from), class(ty)) {
             (Class::Vector, Class::Vector) => {

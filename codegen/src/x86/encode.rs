@@ -291,14 +291,18 @@ fn number(place: Place) -> u8 {
 }
 
 fn general(n: u8, size: Size) -> Register {
-    let first = if size == Size::R32 { Register::EAX } else { Register::RAX };
+    let first = match size {
+        Size::R16 => Register::AX,
+        Size::R32 => Register::EAX,
+        _ => Register::RAX,
+    };
     first + u32::from(n)
 }
 
 fn real(place: Place, size: Size) -> Register {
     let n = number(place);
     match size {
-        Size::R32 | Size::R64 => general(n, size),
+        Size::R16 | Size::R32 | Size::R64 => general(n, size),
         Size::Xmm => Register::XMM0 + u32::from(n),
         Size::Ymm => Register::YMM0 + u32::from(n),
         Size::Zmm => Register::ZMM0 + u32::from(n),

@@ -94,7 +94,7 @@ impl Selector<'_> {
 
     /// The first lane as a scalar.
     fn scalar_of(&mut self, dtype: DType, v: V) -> Result<V> {
-        if dtype == DType::F32 {
+        if dtype.is_float() {
             return Ok(v);
         }
         let int = self.general();
@@ -105,7 +105,7 @@ impl Selector<'_> {
 
     fn pack(&mut self, ty: Type, lanes: &[Operand]) -> Result<V> {
         let size = self.size(ty)?;
-        if ty.dtype != DType::F32 || lanes.len() != usize::from(ty.lanes) {
+        if !ty.dtype.is_float() || lanes.len() != usize::from(ty.lanes) {
             return refuse(format!("a vector of {ty} from single lanes"));
         }
         let scalar = Type { lanes: 1, ..ty };

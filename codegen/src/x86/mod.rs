@@ -10,7 +10,7 @@
 //! the stack.
 //!
 //! Floats and 32-bit ints of 4, 8 or 16 lanes lie in xmm, ymm or zmm registers, single floats in the first lane of an
-//! xmm register; bools in mask registers, with AVX2 in vector registers (`masks`); single ints in general registers,
+//! xmm register; half floats as the floats they stand for (`half`); bools in mask registers, with AVX2 in vector registers (`masks`); single ints in general registers,
 //! extended to 64 bits as their type says.
 //!
 //! Invariants: needs no feature but those of [`Isa`]; no instruction traps; upper halves are clean at the end.
@@ -20,6 +20,7 @@ mod allocate;
 mod code;
 mod convert;
 mod encode;
+mod half;
 mod index;
 mod invariant;
 mod lanes;
@@ -56,7 +57,7 @@ impl Isa {
     pub fn features(self) -> &'static [&'static str] {
         match self {
             Isa::Avx512 => &["bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"],
-            Isa::Avx2 => &["avx", "avx2", "fma"],
+            Isa::Avx2 => &["avx", "avx2", "fma", "f16c"],
         }
     }
 

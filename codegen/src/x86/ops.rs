@@ -144,6 +144,7 @@ impl Selector<'_> {
             _ if class(ty) != Class::Vector || ty.lanes == 1 => return refuse(format!("a masked load of {ty}")),
             DType::I8 => (&table::WIDEN_SIGNED_BYTES, self.size(wide)?),
             DType::U8 => (&table::WIDEN_BYTES, self.size(wide)?),
+            DType::F16 => (&table::FLOAT_OF_HALF, self.size(ty)?),
             _ => (&table::LOAD, self.size(ty)?),
         };
         let mask = self.first(first, ty.lanes)?;
@@ -164,6 +165,7 @@ impl Selector<'_> {
                 let wide = Arg::Reg(self.make(&table::WIDEN_BYTES, size, &[Arg::Mem(from)]), size);
                 Ok(self.not_zero(size, wide))
             }
+            (Class::Vector, _) if ty.dtype == DType::F16 => self.load_half(ty, from),
             (Class::Vector, 1) if ty.dtype == DType::F32 => {
                 let v = self.vector();
                 let args = [Arg::Reg(v, Size::Xmm), Arg::Mem(from)];
@@ -188,6 +190,10 @@ impl Selector<'_> {
             return self.load(ty, from);
         }
         let size = self.size(ty)?;
+        if ty.dtype == DType::F16 {
+            let one = self.load_half(Type { lanes: 1, ..ty }, from)?;
+            return Ok(self.make(&table::SPLAT, size, &[Arg::Reg(one, Size::Xmm)]));
+        }
         Ok(self.make(&table::BROADCAST, size, &[Arg::Mem(from)]))
     }
 
@@ -201,6 +207,7 @@ impl Selector<'_> {
         let to = Arg::Mem(self.place(to)?);
         let v = self.reg(value, ty)?;
         let (code, size) = match (class(ty), ty.lanes) {
+            (Class::Vector, _) if ty.dtype == DType::F16 => return self.store_half(ty, to, v, mask),
             (Class::Vector, 1) => (table::STORE_SCALAR.at(self.isa, Size::Xmm), Size::Xmm),
             (Class::Vector, _) => {
                 let size = self.size(ty)?;

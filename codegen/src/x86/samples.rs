@@ -152,8 +152,13 @@ fn floats(list: &mut List, lanes: u16) {
     list.add("bits", float, int, "%y = bitcast R T %a");
     list.add("bits", int, float, "%y = bitcast R T %a");
     list.add("convert", int, float, "%y = convert R T %a");
+    let half = typed(DType::F16, lanes);
+    list.add("convert", float, half, "%y = convert R T %a");
+    list.add("convert", half, float, "%y = convert R T %a");
+    list.same("round", float, &format!("%h = convert {half} T %a\n%y = convert T {half} %h"));
     if lanes > 1 {
         list.add("convert", float, int, "%y = convert R T %a");
+        list.same("bcast", half, "%y = bcast T @1[%t, s]");
         list.same("bcast", float, "%q = bcast T @1[%t, s]\n%y = sub T %q, %a");
         for bytes in [DType::I8, DType::U8] {
             for to in [int, float] {
@@ -195,6 +200,10 @@ fn tails(list: &mut List, lanes: u16) {
         let code = "store T @2[%t, 0], %b, first s - 3\n%y = sub T %a, %b";
         list.same("store first", typed(dtype, lanes), code);
     }
+    let (half, float) = (typed(DType::F16, lanes), typed(DType::F32, lanes));
+    list.same("load first", half, "%y = load T @0[%t, s], first s - 3");
+    let code = "store R @2[%t, 0], %b, first s - 3";
+    list.same("store first", half, &format!("{code}\n%l = convert {float} T %a\n%y = convert T {float} %l"));
     for bytes in [DType::I8, DType::U8] {
         let code = "%l = load T @0[%t, s], first 3\n%y = convert R T %l";
         list.add("widen first", typed(bytes, lanes), typed(DType::I32, lanes), code);

@@ -86,6 +86,11 @@ codes! {
         [VEX_Vpmovsxbd_xmm_xmmm32 VEX_Vpmovsxbd_ymm_xmmm64];
     WIDEN_BYTES: [EVEX_Vpmovzxbd_xmm_k1z_xmmm32 EVEX_Vpmovzxbd_ymm_k1z_xmmm64 EVEX_Vpmovzxbd_zmm_k1z_xmmm128]
         [VEX_Vpmovzxbd_xmm_xmmm32 VEX_Vpmovzxbd_ymm_xmmm64];
+    FLOAT_OF_HALF: [EVEX_Vcvtph2ps_xmm_k1z_xmmm64 EVEX_Vcvtph2ps_ymm_k1z_xmmm128 EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae]
+        [VEX_Vcvtph2ps_xmm_xmmm64 VEX_Vcvtph2ps_ymm_xmmm128];
+    HALF_OF_FLOAT: [EVEX_Vcvtps2ph_xmmm64_k1z_xmm_imm8 EVEX_Vcvtps2ph_xmmm128_k1z_ymm_imm8
+        EVEX_Vcvtps2ph_ymmm256_k1z_zmm_imm8_sae]
+        [VEX_Vcvtps2ph_xmmm64_xmm_imm8 VEX_Vcvtps2ph_xmmm128_ymm_imm8];
     PERMUTE: [EVEX_Vpermilps_xmm_k1z_xmmm128b32_imm8] [VEX_Vpermilps_xmm_xmmm128_imm8];
     INSERT_LANE: [EVEX_Vinsertps_xmm_xmm_xmmm32_imm8] [VEX_Vinsertps_xmm_xmm_xmmm32_imm8];
     INSERT_QUARTER: [INVALID EVEX_Vinsertf32x4_ymm_k1z_ymm_xmmm128_imm8 EVEX_Vinsertf32x4_zmm_k1z_zmm_xmmm128_imm8]
@@ -182,12 +187,12 @@ pub fn takes_memory(code: Code) -> bool {
     TAKE.iter().any(|codes| codes.contains(code))
 }
 
-/// The size of lanes of 32 bits.
+/// The size of lanes of 32 bits, as which half floats are held.
 pub fn size(ty: Type) -> Result<Size> {
     match (ty.dtype, ty.lanes) {
-        (DType::F32, 1) | (DType::F32 | DType::I32 | DType::U32, 4) => Ok(Size::Xmm),
-        (DType::F32 | DType::I32 | DType::U32, 8) => Ok(Size::Ymm),
-        (DType::F32 | DType::I32 | DType::U32, 16) => Ok(Size::Zmm),
+        (DType::F32 | DType::F16, 1) | (DType::F32 | DType::F16 | DType::I32 | DType::U32, 4) => Ok(Size::Xmm),
+        (DType::F32 | DType::F16 | DType::I32 | DType::U32, 8) => Ok(Size::Ymm),
+        (DType::F32 | DType::F16 | DType::I32 | DType::U32, 16) => Ok(Size::Zmm),
         _ => refuse(format!("a value of type {ty}")),
     }
 }

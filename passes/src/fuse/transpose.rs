@@ -35,8 +35,6 @@ pub fn turn(work: &mut Work, report: &mut Report) {
 struct Across {
     operand: Expr,
     other: Expr,
-    buffer: u32,
-    index: Vec<Index>,
     /// Its axes, the folded one and the columns last.
     axes: Vec<Axis>,
 }
@@ -48,17 +46,17 @@ fn find(work: &Work, facts: &Facts, kernel: &Kernel, stage: &Stage) -> Option<Ac
     let stored = kernel.stages.iter().rev().find_map(|stage| stage.store.as_ref())?;
     let outer = kernel.outer_axes();
     let columns = stage.axes.iter().rev().find(|axis| !outer.contains(axis)).or(stored.index.last()?.as_var())?;
-    let side = |operand: &Expr| match operand.kind() {
+    let side = |operand: &Expr| match converted(operand).kind() {
         ExprKind::Load { buffer, index } if work.buffers[*buffer as usize].constant.is_none() => {
-            index.last().is_some_and(|last| last.mentions(folded)).then(|| (*buffer, index.clone()))
+            index.last().is_some_and(|last| last.mentions(folded)).then(|| index.clone())
         }
         _ => None,
     };
     let uses = |index: &[Index], axis: &Name| index.iter().any(|i| i.mentions(axis));
     let (left, right) = (side(a)?, side(b)?);
-    let (operand, other, (buffer, index), rows) = match (uses(&left.1, columns), uses(&right.1, columns)) {
-        (false, true) => (b, a, right, left.1),
-        (true, false) => (a, b, left, right.1),
+    let (operand, other, index, rows) = match (uses(&left, columns), uses(&right, columns)) {
+        (false, true) => (b, a, right, left),
+        (true, false) => (a, b, left, right),
         _ => return None,
     };
     if index.last()?.mentions(columns) || index.iter().any(Index::looks_up) {
@@ -73,7 +71,15 @@ fn find(work: &Work, facts: &Facts, kernel: &Kernel, stage: &Stage) -> Option<Ac
     let outer = stage.axes.iter().filter(|axis| *axis != columns && uses(&index, axis));
     let axes = outer.chain([folded, columns]).map(|name| Some(Axis { name: name.clone(), extent: extent(name)? }));
     let axes = axes.collect::<Option<Vec<_>>>()?;
-    Some(Across { operand: operand.clone(), other: other.clone(), buffer, index, axes })
+    Some(Across { operand: operand.clone(), other: other.clone(), axes })
+}
+
+/// What an expression converts.
+fn converted(expr: &Expr) -> &Expr {
+    match expr.kind() {
+        ExprKind::Cast(inner) => converted(inner),
+        _ => expr,
+    }
 }
 
 /// The copy, and the kernel that reads it.
@@ -87,7 +93,7 @@ fn turned(work: &mut Work, mut kernel: Kernel, stage: usize, across: &Across) ->
     let read = Expr::load(dtype, target, index.clone());
     let changed = &mut kernel.stages[stage];
     changed.value = across.other.binary(Binary::Mul, &read);
-    let value = Expr::load(dtype, across.buffer, across.index.clone());
+    let value = across.operand.clone();
     let store = Some(Store { buffer: target, index, mode: StoreMode::Set, only: vec![] });
     let copy = Kernel { name, axes: across.axes.clone(), stages: vec![Stage { axes, reduce: None, value, store }] };
     (copy, kernel)

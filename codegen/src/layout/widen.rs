@@ -1,0 +1,69 @@
+//! Half floats between kernels, on processors that compute in `F32`: stored as they are computed with.
+//!
+//! In: a program with buffers and stages of half floats.  Out: the same values in `F32`, so that what one kernel rounds is
+//! not converted by all that read it, a contraction at every step. Inputs, outputs and weights stay as they are.
+//! Invariant: every value is rounded where it was, so results have the same bits.
+
+use super::assign::for_kernels;
+use mlc_ir::DType;
+use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Step, StoreMode};
+use mlc_ir::target::Target;
+use std::collections::HashSet;
+
+/// Widens buffers and stages, where the target wants it.
+pub(super) fn widen(program: &mut Program, target: &Target) {
+    if target.keeps_halves {
+        return;
+    }
+    let wide = buffers(program);
+    wide.iter().for_each(|buffer| program.buffers[*buffer as usize].dtype = DType::F32);
+    for_kernels(&mut program.body, &mut |kernel| widen_kernel(kernel, &wide));
+}
+
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// The buffers that only kernels of the program know, and that no store rounds while it adds.
+fn buffers(program: &Program) -> HashSet<u32> {
+    let mut wide: HashSet<u32> = (0..).zip(&program.buffers).filter(|it| is_half(it.1.dtype)).map(|it| it.0).collect();
+    let states = program.states.iter().flat_map(|state| [state.0, state.1]);
+    let known: HashSet<u32> = program.inputs.iter().chain(&program.outputs).copied().chain(states).collect();
+    wide.retain(|buffer| program.buffer(*buffer).constant.is_none() && !known.contains(buffer));
+    Step::visit_kernels(&program.body, &mut |kernel| {
+        for store in kernel.stages.iter().flat_map(|stage| &stage.store) {
+            if matches!(store.mode, StoreMode::Combine(_)) {
+                wide.remove(&store.buffer);
+            }
+        }
+    });
+    wide
+}
+
+fn widen_kernel(kernel: &mut Kernel, buffers: &HashSet<u32>) {
+    let mut stages: HashSet<usize> = HashSet::new();
+    for number in 0..kernel.stages.len() {
+        let stage = &mut kernel.stages[number];
+        let is_wide = |expr: &Expr| match expr.kind() {
+            ExprKind::Load { buffer, .. } => buffers.contains(buffer),
+            ExprKind::Stage(read) => stages.contains(read),
+            _ => false,
+        };
+        // A half float that is one of the wide values cut short, which loses nothing.
+        let whole = |expr: &Expr| match expr.kind() {
+            ExprKind::Cast(inner) if is_wide(inner) && inner.dtype() == DType::F32 => Some(inner.clone()),
+            _ => None,
+        };
+        stage.value = stage.value.transform(&mut |e| match e.kind() {
+            ExprKind::Load { .. } | ExprKind::Stage(_) if is_wide(&e) && is_half(e.dtype()) => {
+                Expr::new(DType::F32, e.kind().clone()).cast(e.dtype())
+            }
+            ExprKind::Cast(half) if is_half(half.dtype()) => whole(half).map_or(e.clone(), |it| it.cast(e.dtype())),
+            _ => e,
+        });
+        if is_half(stage.value.dtype()) && stage.reduce.is_none() {
+            stage.value = whole(&stage.value).unwrap_or_else(|| stage.value.cast(DType::F32));
+            stages.insert(number);
+        }
+    }
+}
