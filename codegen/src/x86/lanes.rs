@@ -55,12 +55,7 @@ impl Selector<'_> {
             }
             Class::General => {
                 let size = self.size(ty)?;
-                let one = Arg::Reg(one, Size::R32);
-                if self.isa == Isa::Avx512 {
-                    return Ok(self.make(&table::BROADCAST_GENERAL, size, &[one]));
-                }
-                let first = self.make(&table::MOVE_FROM_GENERAL, Size::Xmm, &[one]);
-                Ok(self.make(&table::SPLAT, size, &[Arg::Reg(first, Size::Xmm)]))
+                Ok(self.splat_int(size, one))
             }
             Class::Mask => {
                 self.size(Type { dtype: DType::I32, ..ty })?;
@@ -90,6 +85,16 @@ impl Selector<'_> {
         let size = self.size(of)?;
         let v = self.shifted(vector, size, n);
         self.scalar_of(of.dtype, v)
+    }
+
+    /// An int of 32 bits in all lanes.
+    pub fn splat_int(&mut self, size: Size, one: V) -> V {
+        let one = Arg::Reg(one, Size::R32);
+        if self.isa == Isa::Avx512 {
+            return self.make(&table::BROADCAST_GENERAL, size, &[one]);
+        }
+        let first = self.make(&table::MOVE_FROM_GENERAL, Size::Xmm, &[one]);
+        self.make(&table::SPLAT, size, &[Arg::Reg(first, Size::Xmm)])
     }
 
     /// The first lane as a scalar.

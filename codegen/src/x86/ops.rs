@@ -189,6 +189,11 @@ impl Selector<'_> {
         if ty.lanes == 1 {
             return self.load(ty, from);
         }
+        if matches!(ty.dtype, DType::I8 | DType::U8) {
+            let size = self.size(Type { dtype: DType::I32, ..ty })?;
+            let one = self.load_int(ty.dtype, from)?;
+            return Ok(self.splat_int(size, one));
+        }
         let size = self.size(ty)?;
         if ty.dtype == DType::F16 {
             let one = self.load_half(Type { lanes: 1, ..ty }, from)?;

@@ -163,6 +163,7 @@ fn floats(list: &mut List, lanes: u16) {
         for bytes in [DType::I8, DType::U8] {
             for to in [int, float] {
                 list.add("widen", typed(bytes, lanes), to, "%l = load T @0[%t, s]\n%y = convert R T %l");
+                list.add("widen one", typed(bytes, lanes), to, "%l = bcast T @0[%t, s]\n%y = convert R T %l");
             }
         }
     }
