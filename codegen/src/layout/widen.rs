@@ -1,8 +1,9 @@
 //! Half floats between kernels, on processors that compute in `F32`: stored as they are computed with.
 //!
-//! In: a program with buffers and stages of half floats.  Out: the same values in `F32`, so that what one kernel rounds is
-//! not converted by all that read it, a contraction at every step. Inputs, outputs and weights stay as they are.
-//! Invariant: every value is rounded where it was, so results have the same bits.
+//! In: a program with buffers and stages of half floats.  Out: the same in `F32`. Inputs, outputs and weights stay as they
+//! are.
+//! Invariant: nothing is rounded to half floats that the caller does not get, so results are at least as exact, and what
+//! would have become infinite on its way does not: models are made half floats without a look at every sum of squares.
 
 use super::assign::for_kernels;
 use mlc_ir::DType;
@@ -49,21 +50,31 @@ fn widen_kernel(kernel: &mut Kernel, buffers: &HashSet<u32>) {
             ExprKind::Stage(read) => stages.contains(read),
             _ => false,
         };
-        // A half float that is one of the wide values cut short, which loses nothing.
-        let whole = |expr: &Expr| match expr.kind() {
-            ExprKind::Cast(inner) if is_wide(inner) && inner.dtype() == DType::F32 => Some(inner.clone()),
-            _ => None,
-        };
         stage.value = stage.value.transform(&mut |e| match e.kind() {
             ExprKind::Load { .. } | ExprKind::Stage(_) if is_wide(&e) && is_half(e.dtype()) => {
                 Expr::new(DType::F32, e.kind().clone()).cast(e.dtype())
             }
-            ExprKind::Cast(half) if is_half(half.dtype()) => whole(half).map_or(e.clone(), |it| it.cast(e.dtype())),
+            ExprKind::Cast(half) if is_half(half.dtype()) => float_of(half).cast(e.dtype()),
             _ => e,
         });
         if is_half(stage.value.dtype()) && stage.reduce.is_none() {
-            stage.value = whole(&stage.value).unwrap_or_else(|| stage.value.cast(DType::F32));
+            stage.value = float_of(&stage.value);
             stages.insert(number);
         }
+    }
+}
+
+/// The float that a half float was, or is.
+fn float_of(half: &Expr) -> Expr {
+    let new = |kind| Expr::new(DType::F32, kind);
+    match half.kind() {
+        ExprKind::Cast(inner) => inner.cast(DType::F32),
+        ExprKind::Const(value) => Expr::constant(DType::F32, value.cast(half.dtype())),
+        ExprKind::Select(mask, a, b) => new(ExprKind::Select(mask.clone(), float_of(a), float_of(b))),
+        ExprKind::Guard { all, then, otherwise } => {
+            let otherwise = otherwise.cast(half.dtype());
+            new(ExprKind::Guard { all: all.clone(), then: float_of(then), otherwise })
+        }
+        _ => half.cast(DType::F32),
     }
 }

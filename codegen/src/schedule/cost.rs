@@ -220,12 +220,14 @@ fn narrow_or_32(dtype: DType) -> bool {
     !matches!(dtype, DType::F64 | DType::I64 | DType::U64)
 }
 
-/// Whether an expression's nodes are 32 bits wide, narrower ones being converted right after a load, or half floats that
-/// floats are rounded to.
+/// Whether an expression's nodes are 32 bits wide, narrower ones being converted right after a load, or what floats are
+/// rounded to.
 fn lanes_fit(expr: &Expr, converted: bool) -> bool {
     let own = match expr.dtype() {
         DType::F32 | DType::I32 | DType::U32 | DType::Bool => true,
-        DType::F16 | DType::BF16 if matches!(expr.kind(), ExprKind::Cast(of) if of.dtype() == DType::F32) => true,
+        DType::F16 | DType::BF16 | DType::I8 | DType::U8 if matches!(expr.kind(), ExprKind::Cast(of) if of.dtype() == DType::F32) => {
+            true
+        }
         dtype if narrow_or_32(dtype) => converted && matches!(expr.kind(), ExprKind::Load { .. }),
         _ => false,
     };

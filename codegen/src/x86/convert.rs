@@ -59,11 +59,19 @@ impl Selector<'_> {
     }
 
     fn convert_lanes(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
-        let size = self.size(ty)?;
+        let size = self.size(Type { dtype: held(ty.dtype), ..ty })?;
         match (from.dtype, ty.dtype) {
             (DType::I32, DType::F32) => {
                 let a = self.arg(a, from)?;
                 Ok(self.make(&table::FLOAT_OF_INT, size, &[a]))
+            }
+            (DType::F32, DType::I8 | DType::U8) if from.lanes > 1 => {
+                let int = Type { dtype: DType::I32, ..ty };
+                let int = Arg::Reg(self.convert_lanes(int, from, a)?, size);
+                let (low, high) = if ty.dtype == DType::I8 { (-128, 127) } else { (0, 255) };
+                let (low, high) = (self.bits(low as u32), self.bits(high));
+                let above = Arg::Reg(self.make(&table::MAX_S, size, &[int, low]), size);
+                Ok(self.make(&table::MIN_S, size, &[above, high]))
             }
             (DType::F32, DType::I32) if from.lanes > 1 => {
                 let a = Arg::Reg(self.reg(a, from)?, size);
@@ -119,6 +127,11 @@ impl Selector<'_> {
             _ => refuse(format!("the bits of {from} as {ty}")),
         }
     }
+}
+
+/// As what type lanes are held: bytes are widened.
+fn held(dtype: DType) -> DType {
+    if matches!(dtype, DType::I8 | DType::U8) { DType::I32 } else { dtype }
 }
 
 fn one(dtype: DType) -> Operand {

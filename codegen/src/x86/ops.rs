@@ -214,6 +214,14 @@ impl Selector<'_> {
         let (code, size) = match (class(ty), ty.lanes) {
             (Class::Vector, _) if ty.dtype == DType::F16 => return self.store_half(ty, to, v, mask),
             (Class::Vector, 1) => (table::STORE_SCALAR.at(self.isa, Size::Xmm), Size::Xmm),
+            (Class::Vector, _) if matches!(ty.dtype, DType::I8 | DType::U8) => {
+                let size = self.size(Type { dtype: DType::I32, ..ty })?;
+                if self.isa == Isa::Avx2 {
+                    self.pack_bytes(ty.dtype, size, to, v);
+                    return Ok(());
+                }
+                (table::STORE_BYTES.at(self.isa, size), size)
+            }
             (Class::Vector, _) => {
                 let size = self.size(ty)?;
                 (table::STORE.at(self.isa, size), size)
@@ -231,6 +239,24 @@ impl Selector<'_> {
             None => self.code.inst(code, Effect::Read, &args),
         }
         Ok(())
+    }
+
+    /// Stores lanes as bytes, which they fit, without an instruction for it.
+    fn pack_bytes(&mut self, dtype: DType, size: Size, to: Arg, v: V) {
+        let x = |v| Arg::Reg(v, Size::Xmm);
+        let (high, store) = match size {
+            Size::Xmm => (v, &table::STORE_FOUR_BYTES),
+            _ => {
+                let high = self.vector();
+                let args = [x(high), Arg::Reg(v, size), Arg::Imm8(1)];
+                self.inst_of(&table::EXTRACT_HALF, size, Effect::Write, &args);
+                (high, &table::STORE_EIGHT_BYTES)
+            }
+        };
+        let words = self.make(&table::PACK_WORDS, Size::Xmm, &[x(v), x(high)]);
+        let pack = if dtype == DType::I8 { &table::PACK_SIGNED_BYTES } else { &table::PACK_BYTES };
+        let bytes = self.make(pack, Size::Xmm, &[x(words), x(words)]);
+        self.inst_of(store, Size::Xmm, Effect::Read, &[to, x(bytes)]);
     }
 
     fn arithmetic(&mut self, ty: Type, op: &Op) -> Result<V> {

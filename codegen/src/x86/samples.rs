@@ -161,6 +161,13 @@ fn floats(list: &mut List, lanes: u16) {
         list.same("bcast", half, "%y = bcast T @1[%t, s]");
         list.same("bcast", float, "%q = bcast T @1[%t, s]\n%y = sub T %q, %a");
         for bytes in [DType::I8, DType::U8] {
+            list.add(
+                "narrow",
+                float,
+                int,
+                &format!("%n = convert {0} T %a\n%y = convert R {0} %n", typed(bytes, lanes)),
+            );
+            list.add("narrow", float, typed(bytes, lanes), "%y = convert R T %a");
             for to in [int, float] {
                 list.add("widen", typed(bytes, lanes), to, "%l = load T @0[%t, s]\n%y = convert R T %l");
                 list.add("widen one", typed(bytes, lanes), to, "%l = bcast T @0[%t, s]\n%y = convert R T %l");

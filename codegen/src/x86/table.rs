@@ -86,6 +86,12 @@ codes! {
         [VEX_Vpmovsxbd_xmm_xmmm32 VEX_Vpmovsxbd_ymm_xmmm64];
     WIDEN_BYTES: [EVEX_Vpmovzxbd_xmm_k1z_xmmm32 EVEX_Vpmovzxbd_ymm_k1z_xmmm64 EVEX_Vpmovzxbd_zmm_k1z_xmmm128]
         [VEX_Vpmovzxbd_xmm_xmmm32 VEX_Vpmovzxbd_ymm_xmmm64];
+    STORE_BYTES: [EVEX_Vpmovdb_xmmm32_k1z_xmm EVEX_Vpmovdb_xmmm64_k1z_ymm EVEX_Vpmovdb_xmmm128_k1z_zmm] [];
+    PACK_WORDS: [] [VEX_Vpackssdw_xmm_xmm_xmmm128];
+    PACK_SIGNED_BYTES: [] [VEX_Vpacksswb_xmm_xmm_xmmm128];
+    PACK_BYTES: [] [VEX_Vpackuswb_xmm_xmm_xmmm128];
+    STORE_FOUR_BYTES: [] [VEX_Vmovd_rm32_xmm];
+    STORE_EIGHT_BYTES: [] [VEX_Vmovq_xmmm64_xmm];
     FLOAT_OF_HALF: [EVEX_Vcvtph2ps_xmm_k1z_xmmm64 EVEX_Vcvtph2ps_ymm_k1z_xmmm128 EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae]
         [VEX_Vcvtph2ps_xmm_xmmm64 VEX_Vcvtph2ps_ymm_xmmm128];
     HALF_OF_FLOAT: [EVEX_Vcvtps2ph_xmmm64_k1z_xmm_imm8 EVEX_Vcvtps2ph_xmmm128_k1z_ymm_imm8
