@@ -80,8 +80,9 @@ fn kept_as_usual(steps: &[Step], kernel: &Kernel) -> Result<(), String> {
         return if kept == usual { Ok(()) } else { Err(format!("it has to keep {usual:?} in scratch memory alone")) };
     }
     let blocked = |step: &Step| matches!(step, Step::Block(axis, n) if *n > 1 && kernel.outer_axes().contains(axis));
-    if nests::epilogue(kernel).is_empty() || (single, kept) != (BTreeSet::from([1]), BTreeSet::from([0])) {
-        return Err("only the epilogue of a fold is a loop, and it reads the fold alone from scratch memory".into());
+    let folds = kernel.stages.len() - nests::epilogue(kernel).len();
+    if folds == kernel.stages.len() || single != BTreeSet::from([folds]) || kept != BTreeSet::from_iter(0..folds) {
+        return Err("only the epilogue of folds is a loop, and it reads these alone from scratch memory".into());
     }
     if !steps.iter().any(blocked) {
         return Err("its epilogue is a loop over a block, and there is none".into());

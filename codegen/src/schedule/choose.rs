@@ -204,11 +204,13 @@ const LOOPED: u32 = 4;
 const DEAR: usize = 5;
 
 /// A long epilogue is a loop over the points of a block, which wait for it in scratch memory: it would be written out for
-/// each of them, many times as long as the fold.
+/// each of them, many times as long as the fold. One behind several folds always is, for registers hold the sums of one.
 pub(super) fn epilogue_steps(judge: &Judge) -> Vec<Step> {
     let maps = nests::epilogue(judge.kernel);
-    let looped = maps.iter().any(|stage| nests::is_dear(&stage.value)) || operations(maps) >= DEAR;
-    if looped { vec![Step::Keep(0), Step::Single(1)] } else { vec![] }
+    let folds = judge.kernel.stages.len() - maps.len();
+    let long = maps.iter().any(|stage| nests::is_dear(&stage.value)) || operations(maps) >= DEAR;
+    let looped = long || !maps.is_empty() && folds > 1;
+    if looped { (0..folds).map(Step::Keep).chain([Step::Single(folds)]).collect() } else { vec![] }
 }
 
 /// The number of operations of some stages.

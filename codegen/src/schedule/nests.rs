@@ -72,17 +72,14 @@ pub fn kept(kernel: &Kernel, single: &dyn Fn(usize) -> bool) -> Vec<usize> {
     (0..kernel.stages.len()).filter(keep).collect()
 }
 
-/// The maps behind a fold where a kernel is no more than these, in one nest along its outer axes; else none.
+/// The maps behind a fold, or behind several, where a kernel is no more than these, all along its outer axes; else none.
 pub fn epilogue(kernel: &Kernel) -> &[Stage] {
-    let outer = kernel.outer_axes();
-    match kernel.stages.as_slice() {
-        [Stage { reduce: Some(_), store: None, axes, .. }, maps @ ..]
-            if axes.len() == outer.len() && nests(kernel).len() == 1 =>
-        {
-            maps
-        }
-        _ => &[],
-    }
+    let outer = kernel.outer_axes().len();
+    let fold = |stage: &Stage| stage.reduce.is_some() && stage.store.is_none();
+    let count = kernel.stages.iter().take_while(|stage| fold(stage)).count();
+    let (folds, maps) = kernel.stages.split_at(count);
+    let plain = maps.iter().all(|map| map.reduce.is_none()) && folds.iter().all(|fold| fold.axes.len() == outer);
+    if count > 0 && plain && nests(kernel).len() == count { maps } else { &[] }
 }
 
 /// The nest that computes a kept map where it reads it first, if that is the one behind the map's own: a fold over all its

@@ -40,6 +40,7 @@ const RULES: &[(Rule, &str)] = &[
     (Rule::Inline, "the producer's expression replaces the consumer's reads"),
     (Rule::Epilogue, "the consumer is a stage after the producer, on its axes"),
     (Rule::Rows, "both are stages over the same rows"),
+    (Rule::Siblings, "products of one activation, of which one reads the other, in one kernel"),
     (Rule::Output, "the producer writes where a copy would have gone"),
     (Rule::Same, "both compute the same"),
     (Rule::Halo, "a copy with a border, so that windows are read without tests"),

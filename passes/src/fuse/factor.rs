@@ -13,9 +13,9 @@ use mlc_ir::tile::{Binary, Monoid};
 /// Moves factors behind sums.
 pub fn shorten(work: &mut Work) {
     for place in work.places() {
-        let Some(kernel) = work.kernel(place) else { continue };
-        let found = kernel.stages.iter().enumerate().find_map(|(n, stage)| Some((n, split(work, stage)?)));
-        if let Some((number, (inside, behind))) = found {
+        while let Some(kernel) = work.kernel(place) {
+            let found = kernel.stages.iter().enumerate().find_map(|(n, stage)| Some((n, split(work, stage)?)));
+            let Some((number, (inside, behind))) = found else { break };
             let kernel = moved(kernel, number, inside, &behind);
             work.set(place, Item::Kernel(kernel));
         }

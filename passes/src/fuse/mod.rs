@@ -27,6 +27,7 @@ mod rewrite;
 mod rows;
 mod same;
 mod share;
+mod siblings;
 mod simplify;
 mod transpose;
 mod unfold;
@@ -100,7 +101,7 @@ fn simplify_all(work: &mut Work, report: &mut Report) {
     same::merge(work, report);
 }
 
-/// R1, R2 and R3 until nothing changes.
+/// R1 to R4 until nothing changes.
 fn fuse_all(work: &mut Work, report: &mut Report) {
     for _ in 0..ROUNDS {
         let inlined = inline_all(work, report);
@@ -126,7 +127,7 @@ fn inline_only(work: &mut Work, report: &mut Report) {
     inline_all(work, report);
 }
 
-/// R2 and R3 over all consumers, in order, nearest producers first.
+/// R2, R3 and R4 over all consumers, in order, nearest producers first.
 fn merge_all(work: &mut Work, report: &mut Report) -> bool {
     let mut changed = false;
     for place in work.places() {
@@ -147,7 +148,11 @@ fn merge(work: &mut Work, to: Place, report: &mut Report) -> bool {
         let Some(producer) = work.kernel(from).map(|kernel| kernel.name.clone()) else { continue };
         let merged = match epilogue::epilogue(work, from, to, buffer) {
             Ok(kernel) => Ok((Rule::Epilogue, kernel)),
-            Err(why) => rows::rows(work, from, to).map(|kernel| (Rule::Rows, kernel)).map_err(|other| (why, other)),
+            Err(why) => match siblings::siblings(work, from, to) {
+                Some(joined) => joined.map(|kernel| (Rule::Siblings, kernel)),
+                None => rows::rows(work, from, to).map(|kernel| (Rule::Rows, kernel)),
+            }
+            .map_err(|other| (why, other)),
         };
         match merged {
             Ok((rule, kernel)) => {

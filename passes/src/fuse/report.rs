@@ -12,6 +12,8 @@ pub enum Rule {
     Epilogue,
     /// Both become stages over the producer's rows.
     Rows,
+    /// Products of the same activation, of which one reads the other, fold one after the other.
+    Siblings,
     /// The consumer only copies: the producer writes where the copy would go.
     Output,
     /// Two kernels compute the same.
@@ -66,7 +68,7 @@ impl Report {
             match rule {
                 Rule::Inline => drop(nodes.insert(to, all)),
                 // One of the two names is left.
-                Rule::Epilogue | Rule::Rows | Rule::Output | Rule::Same => {
+                Rule::Epilogue | Rule::Rows | Rule::Siblings | Rule::Output | Rule::Same => {
                     nodes.insert(from, all.clone());
                     nodes.insert(to, all);
                 }

@@ -94,7 +94,7 @@ fn rows_of(producer: &Kernel, consumer: &Kernel, names: &BTreeMap<Name, Name>) -
 }
 
 /// Which axis of the producer each axis of the consumer is.
-fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<Name, Name>, &'static str> {
+pub(super) fn unify(work: &Work, producer: &Kernel, consumer: &Kernel) -> Result<BTreeMap<Name, Name>, &'static str> {
     let mut names: BTreeMap<Name, Name> = BTreeMap::new();
     for written in producer.stages.iter().flat_map(|stage| &stage.store) {
         if looks_up(consumer, written.buffer) {
@@ -191,7 +191,8 @@ fn profitable(producer: &Kernel, rows: &[Name], consumer: &Kernel) -> Result<(),
     if rows >= ROWS || few(producer) && few(consumer) { Ok(()) } else { Err("too few rows to share among cores") }
 }
 
-fn merge(
+/// The stages of both, the consumer's over the producer's axes.
+pub(super) fn merge(
     work: &Work,
     producer: &Kernel,
     consumer: &Kernel,
