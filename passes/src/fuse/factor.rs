@@ -6,6 +6,7 @@
 
 use super::cost::load_vars;
 use super::rewrite::{each, loads, replace_stages};
+use super::simplify::simplify;
 use super::work::{Item, Work};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
 use mlc_ir::tile::{Binary, Monoid};
@@ -17,7 +18,7 @@ pub fn shorten(work: &mut Work) {
             let found = kernel.stages.iter().enumerate().find_map(|(n, stage)| Some((n, split(work, stage)?)));
             let Some((number, (inside, behind))) = found else { break };
             let kernel = moved(kernel, number, inside, &behind);
-            work.set(place, Item::Kernel(kernel));
+            work.set(place, Item::Kernel(simplify(&kernel, &work.facts, &work.buffers)));
         }
     }
 }

@@ -46,11 +46,7 @@ fn activation(work: &Work, kernel: &Kernel) -> Option<Expr> {
 
 type Product<'a> = (Place, &'a Kernel, &'a Expr);
 
-fn join(
-    work: &Work,
-    (from, producer, own): Product,
-    (to, consumer, other): Product,
-) -> Result<Kernel, &'static str> {
+fn join(work: &Work, (from, producer, own): Product, (to, consumer, other): Product) -> Result<Kernel, &'static str> {
     let mut stores = [producer, consumer].into_iter().flat_map(|kernel| &kernel.stages).flat_map(|s| &s.store);
     if stores.any(|store| store.mode != StoreMode::Set) {
         return Err("a store is ordered");
@@ -66,12 +62,15 @@ fn join(
         return Err("the products read other elements of what they share");
     }
     let depth = producer.stages[0].reduce.iter().flat_map(|reduce| &reduce.axes);
-    let depth = depth.map(|axis| producer.extent(axis).and_then(Index::as_const).unwrap_or(i64::MAX)).max().unwrap_or(1);
+    let depth =
+        depth.map(|axis| producer.extent(axis).and_then(Index::as_const).unwrap_or(i64::MAX)).max().unwrap_or(1);
     let bytes = depth.saturating_mul(2 * COLUMNS * producer.stages[0].value.dtype().bytes() as i64);
     if bytes > NEAR {
         return Err("the products' panels of weights do not stay near together");
     }
-    rows::merge(work, producer, consumer, &names, from, to)
+    let kernel = rows::merge(work, producer, consumer, &names, from, to)?;
+    let folds = kernel.stages.iter().take_while(|stage| stage.reduce.is_some() && stage.store.is_none()).count();
+    if folds == 2 { Ok(kernel) } else { Err("what the first product gives is used more than once") }
 }
 
 /// A part of a stage of the consumer over the producer's axes.
