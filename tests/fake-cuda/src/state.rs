@@ -137,7 +137,7 @@ impl Fake {
     pub fn launch(&mut self, function: usize, blocks: u32, threads: u32, params: &[u8]) -> Result<()> {
         let (handle, _) = self.entry(function)?;
         let entry = &self.modules[&handle].entries[function - handle];
-        entry.launch(blocks, threads, params, &mut self.memory).map_err(|why| {
+        entry.launch([blocks, 1, 1], threads, params, &mut self.memory).map_err(|why| {
             self.wrong = why;
             LAUNCH_FAILED
         })

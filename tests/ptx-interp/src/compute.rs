@@ -44,6 +44,8 @@ fn bits(name: &str, modifiers: &[&str], ty: Type) -> Found {
         ("mov", []) => one(move |a| ty.cut(a)),
         ("selp", []) => three(move |a, b, chosen| ty.cut(if chosen != 0 { a } else { b })),
         ("cvta", ["to", "global"]) if ty.bytes == 8 => one(|a| a),
+        ("setp", ["eq"]) if ty.kind == Kind::Bits => two(move |a, b| (ty.cut(a) == ty.cut(b)).into()),
+        ("setp", ["ne"]) if ty.kind == Kind::Bits => two(move |a, b| (ty.cut(a) != ty.cut(b)).into()),
         _ => None,
     }
 }
@@ -151,10 +153,16 @@ fn int(name: &str, modifiers: &[&str], ty: Type) -> Found {
         ("shr", [], _) if signed => two(move |a, b| ty.cut((ty.extend(a) >> low(b).min(63)) as u64)),
         ("shr", [], _) => two(move |a, b| ty.cut(a).checked_shr(low(b)).unwrap_or(0)),
         (_, _, Kind::Bits) => None,
+        ("bfe", [], _) if ty.bytes >= 4 => three(move |a, b, c| field(ty, a, low(b) & 0xff, low(c) & 0xff)),
         ("add", [], _) => pair(i64::wrapping_add),
         ("sub", [], _) => pair(i64::wrapping_sub),
         ("mul", ["lo"], _) => pair(i64::wrapping_mul),
         ("mul", ["wide"], _) if ty.bytes < 8 => two(move |a, b| ty.extend(a).wrapping_mul(ty.extend(b)) as u64),
+        ("mad", ["wide"], _) if ty.bytes < 8 => {
+            three(move |a, b, c| (ty.extend(a).wrapping_mul(ty.extend(b)) as u64).wrapping_add(c))
+        }
+        ("mul", ["hi"], _) if signed => two(move |a, b| ty.cut(high(ty.extend(a).into(), ty.extend(b).into(), ty))),
+        ("mul", ["hi"], _) => two(move |a, b| ty.cut(high(ty.cut(a).into(), ty.cut(b).into(), ty))),
         ("mad", ["lo"], _) => three(move |a, b, c| ty.cut(a.wrapping_mul(b).wrapping_add(c))),
         ("min", [], _) if signed => pair(i64::min),
         ("max", [], _) if signed => pair(i64::max),
@@ -175,6 +183,24 @@ fn int(name: &str, modifiers: &[&str], ty: Type) -> Found {
             })
         }
         _ => None,
+    }
+}
+
+/// The high half of a product.
+fn high(a: i128, b: i128, ty: Type) -> u64 {
+    // A product of two unsigned numbers of 64 bits may not fit, but its bits do.
+    (a.wrapping_mul(b) >> width(ty)) as u64
+}
+
+/// Some bits of a number from a place on, extended as the type says.
+fn field(ty: Type, a: u64, first: u32, count: u32) -> u64 {
+    let extended = if ty.kind == Kind::Signed { ty.extend(a) >> first.min(63) } else { 0 };
+    let a = ty.cut(a).checked_shr(first).unwrap_or(0);
+    match count {
+        0 => 0,
+        _ if first + count >= width(ty) => ty.cut(if ty.kind == Kind::Signed { extended as u64 } else { a }),
+        _ if ty.kind == Kind::Signed => ty.cut((((a << (64 - count)) as i64) >> (64 - count)) as u64),
+        _ => a & ((1 << count) - 1),
     }
 }
 

@@ -4,29 +4,43 @@
 //!
 //! Errors are: an instruction, modifier or directive that is not known here; a register, or memory, that is read before it
 //! is written; an address that is outside every allocation, or no multiple of the access's size; two threads of a launch
-//! that touch the same byte, if one of them writes it before.
+//! that touch the same byte of the device's memory, if one of them writes it before; two threads of a block that touch the
+//! same byte of shared memory, one of them writing, with no barrier between; a barrier, a shuffle, that not all threads come
+//! to which it waits for.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `parse` | text to entries |
+//! | `text`, `parse`, `statement`, `operand` | text to entries |
+//! | `code` | entries and instructions |
 //! | `types`, `compute`, `convert` | what an instruction does to a lane |
-//! | `memory`, `local` | allocations, and who wrote which byte; what each thread has for itself |
-//! | `run` | grids, warps, branches |
+//! | `shuffle` | what lanes tell each other |
+//! | `memory`, `local`, `shared` | allocations, and who wrote which byte; what each thread has for itself, and a block |
+//! | `grid`, `warp`, `step` | blocks and barriers; warps and branches; instructions |
 //!
-//! Invariant: lanes of a warp that part meet again at the first instruction all of them come to.
+//! Invariants: lanes of a warp that part meet again at the first instruction all of them come to; what is found wrong does
+//! not depend on which of the threads between two barriers runs first.
 
+mod code;
 mod compute;
 mod convert;
+mod grid;
 mod local;
 mod memory;
+mod operand;
 mod parse;
-mod run;
+mod shared;
+mod shuffle;
+mod statement;
+mod step;
 #[cfg(test)]
 mod tests;
+mod text;
 mod types;
+mod warp;
 
+pub use code::Entry;
 pub use memory::Device;
-pub use parse::{Entry, Module};
+pub use parse::Module;
 
 /// A result, or what is wrong in one line.
 pub type Result<T> = std::result::Result<T, String>;

@@ -18,6 +18,11 @@ impl Local {
         Local { size, bytes: vec![None; size * threads] }
     }
 
+    /// As new, for other threads.
+    pub fn clear(&mut self) {
+        self.bytes.fill(None);
+    }
+
     /// An element that a thread reads.
     pub fn load(&self, address: u64, bytes: usize, thread: usize) -> Result<u64> {
         let at = self.find(address, bytes, thread)?;

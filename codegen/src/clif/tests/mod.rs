@@ -96,7 +96,7 @@ fn interpreted(text: &str, linear: &Tile, buffers: &[Buffer], symbols: &[i64], t
     args.push(tasks);
     let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
     let blocks = (tasks as u32).div_ceil(THREADS).max(1);
-    let run = module.entries[0].launch(blocks, THREADS, &params, &mut device);
+    let run = module.entries[0].launch([blocks, 1, 1], THREADS, &params, &mut device);
     run.unwrap_or_else(|e| panic!("{e}\n{linear}\n{text}"));
     let read = |(buffer, address): (&Buffer, &u64)| {
         let mut bytes = vec![0; buffer.bytes().len()];

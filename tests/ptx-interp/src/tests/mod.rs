@@ -1,5 +1,7 @@
 //! What is wrong is found.
 
+mod block;
+
 use crate::{Device, Module};
 
 /// An entry that does something with a pointer in `%d0` and its thread's number in `%d1`.
@@ -12,7 +14,7 @@ fn run(body: &str) -> Result<Vec<u8>, String> {
     let module = Module::parse(&text)?;
     let mut device = Device::new();
     let address = device.allocate(64);
-    module.entries[0].launch(1, 16, &address.to_le_bytes(), &mut device)?;
+    module.entries[0].launch([1; 3], 16, &address.to_le_bytes(), &mut device)?;
     let mut bytes = vec![0; 64];
     device.read(address, &mut bytes)?;
     Ok(bytes)
