@@ -163,7 +163,7 @@ pub unsafe extern "C" fn cuMemcpyDtoH_v2(to: *mut c_void, from: u64, bytes: usiz
     })
 }
 
-/// As the driver has it, for entries that use one dimension and no shared memory of the caller's choice.
+/// As the driver has it, for blocks of one dimension and no shared memory of the caller's choice.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuLaunchKernel(
     function: usize,
@@ -179,8 +179,10 @@ pub unsafe extern "C" fn cuLaunchKernel(
     _extra: *const *mut c_void,
 ) -> c_int {
     with_context(|fake| {
-        if [grid_y, grid_z, block_y, block_z] != [1; 4] || shared != 0 || block_x > 1024 || grid_x > i32::MAX as c_uint
-        {
+        let most = [i32::MAX as c_uint, 65535, 65535];
+        let grid = [grid_x, grid_y, grid_z];
+        let fits = grid.iter().zip(most).all(|(blocks, most)| *blocks <= most) && block_x <= 1024;
+        if !fits || [block_y, block_z, shared] != [1, 1, 0] {
             return Err(INVALID_VALUE);
         }
         let (_, entry) = fake.entry(function)?;
@@ -190,7 +192,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
             // SAFETY: the caller gives a pointer for each parameter, to as many bytes as it has.
             bytes.extend_from_slice(unsafe { std::slice::from_raw_parts((*params.add(place)).cast::<u8>(), *size) });
         }
-        fake.launch(function, grid_x, block_x, &bytes)
+        fake.launch(function, grid, block_x, &bytes)
     })
 }
 

@@ -134,10 +134,10 @@ impl Fake {
         self.memory.free(address).map_err(|_| INVALID_VALUE)
     }
 
-    pub fn launch(&mut self, function: usize, blocks: u32, threads: u32, params: &[u8]) -> Result<()> {
+    pub fn launch(&mut self, function: usize, grid: [u32; 3], threads: u32, params: &[u8]) -> Result<()> {
         let (handle, _) = self.entry(function)?;
         let entry = &self.modules[&handle].entries[function - handle];
-        entry.launch([blocks, 1, 1], threads, params, &mut self.memory).map_err(|why| {
+        entry.launch(grid, threads, params, &mut self.memory).map_err(|why| {
             self.wrong = why;
             LAUNCH_FAILED
         })

@@ -60,8 +60,7 @@ struct Mark {
     read: u32,
 }
 
-const FRESH: Mark =
-    Mark { content: Content::Nothing, writer: Who::Nobody, written: 0, reader: Who::Nobody, read: 0 };
+const FRESH: Mark = Mark { content: Content::Nothing, writer: Who::Nobody, written: 0, reader: Who::Nobody, read: 0 };
 
 /// The memory of one block.
 pub(crate) struct Shared {
