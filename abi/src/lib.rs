@@ -211,9 +211,10 @@ pub const DEVICE_BLOCK: u32 = 256;
 /// Makes code, weights and memory ready, if they are not, and writes where they are.
 pub type BeginFn = unsafe extern "C" fn(ctx: *mut c_void, needs: *mut DeviceNeeds) -> i32;
 
-/// Runs tasks `0..tasks`, one a thread, of the entry `k` followed by `kernel`, with `count` arguments.
+/// Runs tasks `0..tasks` of the entry `k` followed by `kernel`, with `count` arguments: each by a block of `crew` threads, or
+/// by one thread of blocks of any size if that is 0.
 pub type LaunchFn =
-    unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, args: *const u64, count: u32, tasks: u64) -> i32;
+    unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, args: *const u64, count: u32, tasks: u64, crew: u32) -> i32;
 
 /// Copies bytes to the device if `up` is not 0, else from it.
 pub type CopyFn = unsafe extern "C" fn(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32;

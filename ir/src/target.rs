@@ -32,6 +32,19 @@ pub struct Target {
     /// Whether tasks that follow each other run abreast, so that what they read or write side by side is one access: then
     /// as many as this keep the machine busy, and a task should be larger only where there are more.
     pub abreast: Option<u32>,
+    /// Whether some threads can run a task together.
+    pub crew: Option<Crew>,
+}
+
+/// What threads that run a task together have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crew {
+    /// As few as keep a core busy, a power of two.
+    pub least: u32,
+    /// As many as there may be, a power of two.
+    pub most: u32,
+    /// Bytes of scratch memory that they share.
+    pub bytes: u32,
 }
 
 const NARROW: &[DType] = &[DType::I8, DType::U8, DType::F16];
@@ -52,6 +65,7 @@ impl Target {
             task_cost: 30_000,
             tasks: 64,
             abreast: None,
+            crew: None,
         }
     }
 
@@ -88,6 +102,7 @@ impl Target {
             task_cost: 0,
             tasks: u32::MAX,
             abreast: Some(1 << 15),
+            crew: Some(Crew { least: 32, most: 256, bytes: 48 << 10 }),
             ..Target::x86_64()
         }
     }

@@ -8,7 +8,7 @@
 //! | the rest, in the variable of the loop around | the cursor |
 //! |---|---|
 //! | does not mention it | belongs further out |
-//! | is linear | is declared before that loop, and advances with it |
+//! | is linear, and the loop is serial | is declared before that loop, and advances with it |
 //! | is anything else | is declared at the beginning of that loop's body, computed anew each time |
 //!
 //! What mentions no loop is declared at the beginning of the task. Accesses to one buffer whose rests are equal share a
@@ -35,7 +35,7 @@ pub(super) fn cursors(tile: &Tile, facts: &Facts, body: Vec<Inst>, names: Names)
 enum Around {
     Task,
     Branch,
-    Loop { var: Name, low: Index, high: Index, step: i64 },
+    Loop { kind: LoopKind, var: Name, low: Index, high: Index, step: i64 },
 }
 
 struct Body {
@@ -83,7 +83,9 @@ impl Walk<'_> {
 
     fn inst(&mut self, inst: Inst, out: &mut Vec<Inst>) -> Result<()> {
         let linear = match inst {
-            Inst::Loop { var, low, high, step, body, .. } => return self.loop_(var, low, high, step, body, out),
+            Inst::Loop { kind, var, low, high, step, body } => {
+                return self.loop_(Around::Loop { kind, var, low, high, step }, body, out);
+            }
             Inst::If { all, then, otherwise } => {
                 Inst::If { all, then: self.branch(then)?, otherwise: self.branch(otherwise)? }
             }
@@ -100,21 +102,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn loop_(
-        &mut self,
-        var: Name,
-        low: Index,
-        high: Index,
-        step: i64,
-        body: Vec<Inst>,
-        out: &mut Vec<Inst>,
-    ) -> Result<()> {
-        self.enter(Around::Loop { var: var.clone(), low: low.clone(), high: high.clone(), step });
+    fn loop_(&mut self, around: Around, body: Vec<Inst>, out: &mut Vec<Inst>) -> Result<()> {
+        self.enter(around);
         let insts = self.insts(body)?;
-        let Body { mut before, inside: mut body, guarded, .. } = self.leave()?;
+        let Body { around, mut before, inside: mut body, guarded, .. } = self.leave()?;
+        let Around::Loop { kind, var, low, high, step } = around else {
+            return Err(Error::internal("the loop that was entered is not the one that is left"));
+        };
         body.extend(insts);
         let test = InRange { index: low.clone(), low: low.clone(), high: high.clone() };
-        before.push(Inst::Loop { kind: LoopKind::Serial, var, low, high, step, body });
+        before.push(Inst::Loop { kind, var, low, high, step, body });
         match guarded {
             true => out.push(Inst::If { all: vec![test], then: before, otherwise: vec![] }),
             false => out.extend(before),
@@ -186,14 +183,16 @@ impl Walk<'_> {
         let lookup = rest.looks_up();
         for depth in (0..self.bodies.len()).rev() {
             let body = &mut self.bodies[depth];
-            let Around::Loop { var, low, high, .. } = &body.around else {
+            let Around::Loop { kind, var, low, high, .. } = &body.around else {
                 match body.around {
                     Around::Branch if !lookup => continue,
                     _ => return Spot::Inside(depth),
                 }
             };
             let runs = self.facts.lt(low, high);
-            let Some((by, _)) = rest.linear_in(var) else { return Spot::Inside(depth) };
+            let serial = *kind == LoopKind::Serial;
+            let by = rest.linear_in(var).map(|(by, _)| by).filter(|by| serial || by.is(0));
+            let Some(by) = by else { return Spot::Inside(depth) };
             if by.is(0) && (runs || !lookup) {
                 continue;
             }

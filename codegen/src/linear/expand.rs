@@ -83,11 +83,11 @@ impl Expander {
             Inst::Loop { kind: LoopKind::Unroll, var, low, high, step, body } => {
                 return self.unroll(var, low, high, *step, body, out);
             }
-            Inst::Loop { kind: LoopKind::Serial, var, low, high, step, body } => {
+            Inst::Loop { kind, var, low, high, step, body } => {
                 let (low, high) = (self.index(low), self.index(high));
                 let name = self.names.fresh(var);
                 self.vars.insert(var.clone(), Index::var(name.clone()));
-                Inst::Loop { kind: LoopKind::Serial, var: name, low, high, step: *step, body: self.nested(body)? }
+                Inst::Loop { kind: *kind, var: name, low, high, step: *step, body: self.nested(body)? }
             }
             Inst::If { all, then, otherwise } => return self.branch(all, then, otherwise, out),
             Inst::Cell { name, ty, dims, init } => return self.cells(name, *ty, dims, init, out),

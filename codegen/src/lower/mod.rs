@@ -9,6 +9,7 @@
 //! depend on; folds run in the order the plan gives.
 
 mod access;
+mod crew;
 mod eval;
 mod kept;
 mod nest;
@@ -19,6 +20,7 @@ pub(crate) use nest::product;
 
 use crate::layout::Layout;
 use crate::schedule::Plan;
+use crew::Member;
 use mlc_ir::program::{Kernel, Program};
 use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type, visit_indices};
 use mlc_ir::{DType, Facts, Index, Name, Result};
@@ -149,6 +151,10 @@ struct Lowering<'a> {
     names: usize,
     /// The first stage of the nest that is being written.
     nest: usize,
+    /// Inside a loop abreast, the member of the crew that runs it.
+    member: Option<Member>,
+    /// What members of crews have folded: its type, and the points, members and lanes of each.
+    partials: Vec<(DType, Vec<u32>)>,
 }
 
 impl<'a> Lowering<'a> {
@@ -159,7 +165,8 @@ impl<'a> Lowering<'a> {
         buffers.extend(&writes);
         let facts = program.facts.clone();
         let scopes = vec![Scope::default()];
-        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes, names: 0, nest: 0 }
+        let (member, partials) = (None, vec![]);
+        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes, names: 0, nest: 0, member, partials }
     }
 
     fn outer_loops(&mut self, depth: usize, point: Point, shares: &[Share]) -> Result<()> {
@@ -231,7 +238,7 @@ impl<'a> Lowering<'a> {
             let stream = self.layouts[number as usize].tile.is_some();
             params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0, stream });
         }
-        for param in self.scratch() {
+        for param in self.scratch().into_iter().chain(self.partials()).collect::<Vec<_>>() {
             param.dims.iter().for_each(|dim| symbols.extend(dim.syms()));
             params.push(param);
         }
@@ -277,10 +284,16 @@ impl<'a> Lowering<'a> {
 
     /// Opens a loop over a part of `0..count`.
     fn open_range(&mut self, axis: &Name, low: Index, high: Index, count: &Index) -> Name {
+        self.open(LoopKind::Serial, axis, (low, high, 1), count)
+    }
+
+    /// Opens a loop of a kind over some of `0..count`: from, up to, by.
+    fn open(&mut self, kind: LoopKind, axis: &Name, range: (Index, Index, i64), count: &Index) -> Name {
         self.names += 1;
         let variable: Name = format!("{axis}.{}", self.names).into();
         self.facts.axis(variable.clone(), count);
-        self.push(Inst::Loop { kind: LoopKind::Serial, var: variable.clone(), low, high, step: 1, body: vec![] });
+        let (low, high, step) = range;
+        self.push(Inst::Loop { kind, var: variable.clone(), low, high, step, body: vec![] });
         self.scopes.push(Scope::default());
         variable
     }

@@ -70,6 +70,15 @@ impl Lowering<'_> {
     /// Loops over the inner axes that the stages of a nest have.
     fn inner_loops(&mut self, nest: &Range<usize>, own: &[Name], points: &[Point]) -> Result<()> {
         let Some((axis, rest)) = own.split_first() else { return self.stages_at(nest, points) };
+        self.hoist_stages(nest, own, points)?;
+        match self.crew_along(std::slice::from_ref(axis)) {
+            Some((_, crew)) => self.abreast(axis, crew, |this, _| this.inner_segments(nest, axis, rest, points)),
+            None => self.inner_segments(nest, axis, rest, points),
+        }
+    }
+
+    /// Evaluates what the stages of a nest compute from other axes than its own.
+    fn hoist_stages(&mut self, nest: &Range<usize>, own: &[Name], points: &[Point]) -> Result<()> {
         for number in nest.clone() {
             let stage = &self.kernel.stages[number];
             if !self.must_visit(number) {
@@ -79,13 +88,16 @@ impl Lowering<'_> {
             let inside: Vec<Name> = own.iter().chain(folded).cloned().collect();
             self.hoist(&stage.value.clone(), &inside, points)?;
         }
+        Ok(())
+    }
+
+    fn inner_segments(&mut self, nest: &Range<usize>, axis: &Name, rest: &[Name], points: &[Point]) -> Result<()> {
         for segment in self.segments(axis) {
-            let once = segment.count.is(1);
-            let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
-            let low = segment.at(&variable.map_or(Index::zero(), Index::var));
+            let variable = self.open_blocks(axis, &segment.count);
+            let low = segment.at(&variable.clone().map_or(Index::zero(), Index::var));
             let spread = points.iter().flat_map(|point| spread(point, axis, &segment, &low)).collect::<Vec<_>>();
             self.inner_loops(nest, rest, &spread)?;
-            if !once {
+            if variable.is_some() {
                 self.close_loop();
             }
         }
@@ -128,6 +140,13 @@ impl Lowering<'_> {
     }
 
     fn fold(&mut self, stage: &Stage, reduce: &Reduce, points: &[Point]) -> Result<Vec<Value>> {
+        match self.crew_along(&reduce.axes) {
+            Some((axis, crew)) => self.fold_by_crew(stage, reduce, points, (&axis, crew)),
+            None => self.fold_alone(stage, reduce, points),
+        }
+    }
+
+    pub(super) fn fold_alone(&mut self, stage: &Stage, reduce: &Reduce, points: &[Point]) -> Result<Vec<Value>> {
         let dtype = stage.value.dtype();
         let cells: Vec<Cells> =
             points.iter().map(|point| self.cells(reduce, dtype, point)).collect::<Result<Vec<_>>>()?;
@@ -167,16 +186,15 @@ impl Lowering<'_> {
         };
         self.hoist(&stage.value, axes, points)?;
         for segment in self.folded_segments(axis) {
-            let once = segment.count.is(1);
-            let variable = if once { None } else { Some(self.open_loop(axis, &segment.count)) };
-            let low = segment.at(&variable.map_or(Index::zero(), Index::var));
+            let variable = self.open_blocks(axis, &segment.count);
+            let low = segment.at(&variable.clone().map_or(Index::zero(), Index::var));
             if segment.lanes > 1 || segment.block > 1 {
                 self.fold_block(stage, reduce, (axis, rest), (&segment, &low), points, cells)?;
             } else {
                 let next: Vec<Point> = points.iter().map(|point| point.with(axis, low.clone())).collect();
                 self.fold_loops(stage, reduce, rest, &next, cells)?;
             }
-            if !once {
+            if variable.is_some() {
                 self.close_loop();
             }
         }
@@ -271,11 +289,25 @@ impl Lowering<'_> {
 
     /// The value of a fold from its accumulators.
     fn folded(&mut self, monoid: Monoid, dtype: DType, point: &Point, cells: &Cells) -> Result<Value> {
-        let mut wide: Vec<Operand> = cells.wide.iter().cloned().map(Operand::Ref).collect();
-        let ty = typed(dtype, cells.lanes);
-        while wide.len() > 1 {
-            let pairs = wide.chunks(2).map(<[Operand]>::to_vec).collect::<Vec<_>>();
-            wide = pairs
+        let wide: Vec<Operand> = cells.wide.iter().cloned().map(Operand::Ref).collect();
+        let narrow = cells.narrow.clone().map(Operand::Ref);
+        if wide.is_empty() {
+            let operand = narrow.ok_or_else(|| Error::internal("a fold has no accumulator"))?;
+            return Ok(Value { operand, ty: typed(dtype, point.lanes()) });
+        }
+        let (scalar, wide) = (typed(dtype, 1), self.in_pairs(monoid, typed(dtype, cells.lanes), wide)?);
+        let reduced = self.define(scalar, Op::Reduce(monoid, wide.operand));
+        Ok(match narrow {
+            Some(narrow) => self.combine(monoid, scalar, reduced.operand, narrow),
+            None => reduced,
+        })
+    }
+
+    /// Some values as one, by pairs, pairs of pairs and so on.
+    pub(super) fn in_pairs(&mut self, monoid: Monoid, ty: Type, mut values: Vec<Operand>) -> Result<Value> {
+        while values.len() > 1 {
+            let pairs = values.chunks(2).map(<[Operand]>::to_vec).collect::<Vec<_>>();
+            values = pairs
                 .into_iter()
                 .map(|pair| match <[Operand; 2]>::try_from(pair) {
                     Ok([a, b]) => self.combine(monoid, ty, a, b).operand,
@@ -283,17 +315,8 @@ impl Lowering<'_> {
                 })
                 .collect();
         }
-        let narrow = cells.narrow.clone().map(Operand::Ref);
-        let Some(wide) = wide.pop() else {
-            let operand = narrow.ok_or_else(|| Error::internal("a fold has no accumulator"))?;
-            return Ok(Value { operand, ty: typed(dtype, point.lanes()) });
-        };
-        let scalar = typed(dtype, 1);
-        let reduced = self.define(scalar, Op::Reduce(monoid, wide));
-        Ok(match narrow {
-            Some(narrow) => self.combine(monoid, scalar, reduced.operand, narrow),
-            None => reduced,
-        })
+        let operand = values.pop().ok_or_else(|| Error::internal("a fold of nothing"))?;
+        Ok(Value { operand, ty })
     }
 
     fn store(&mut self, store: &Store, value: &Value, point: &Point) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The entry, loops, branches and cells.
 
 use super::align;
+use super::crew::{self, Touched};
 use super::index::Level;
 use super::register::{Class, Reg, Val, bits};
-use mlc_ir::tile::{InRange, Inst, Op, Operand, Phase, Row, Space, Tile, Type};
+use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Phase, Row, Space, Tile, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -22,7 +23,11 @@ pub fn emit(tile: &Tile, name: &str) -> Result<String> {
         used: [0; Class::ALL.len()],
         labels: 0,
         bases: vec![],
-        local: 0,
+        kept: 0,
+        crew: crew::crew(tile),
+        thread: None,
+        abreast: false,
+        touched: Touched::default(),
         symbols: HashMap::new(),
         names: HashMap::new(),
         multiples: HashMap::new(),
@@ -37,11 +42,14 @@ pub fn emit(tile: &Tile, name: &str) -> Result<String> {
 /// Bytes of an entry's parameters that every generation takes.
 const MOST_ARGS: usize = 500;
 
-/// The array that is a thread's scratch memory.
-const LOCAL: &str = "scratch";
+/// The array that is a thread's scratch memory, or a block's.
+const SCRATCH: &str = "scratch";
 
-/// Its bytes at most: a driver sets so much aside for every thread that a GPU has room for.
+/// A thread's bytes at most: a driver sets so much aside for every thread that a GPU has room for.
 const MOST_LOCAL: i64 = 4096;
+
+/// A block's bytes at most, on every generation.
+const MOST_SHARED: i64 = 48 << 10;
 
 /// What a name stands for.
 #[derive(Clone)]
@@ -69,7 +77,15 @@ pub(super) struct Emitter<'a> {
     labels: usize,
     pub bases: Vec<Reg>,
     /// Bytes of scratch memory.
-    local: i64,
+    kept: i64,
+    /// Threads of a block, where it runs a task together.
+    pub crew: Option<u32>,
+    /// Then this one's number.
+    pub thread: Option<Reg>,
+    /// Whether we are in a loop abreast.
+    pub abreast: bool,
+    /// What threads of the block have touched since they last waited for each other.
+    pub touched: Touched,
     pub symbols: HashMap<Name, Reg>,
     pub names: HashMap<Name, Binding>,
     /// What variables and cursors are multiples of.
@@ -103,29 +119,29 @@ impl Emitter<'_> {
         let _ = writeln!(self.text, "\t{op}{space}{operands};");
     }
 
-    fn label(&mut self) -> String {
+    pub fn label(&mut self) -> String {
         self.labels += 1;
         format!("$L{}", self.labels)
     }
 
-    fn place(&mut self, label: &str) {
+    pub fn place(&mut self, label: &str) {
         let _ = writeln!(self.text, "{label}:");
     }
 
-    fn jump_if(&mut self, predicate: Reg, holds: bool, label: &str) {
+    pub fn jump_if(&mut self, predicate: Reg, holds: bool, label: &str) {
         let not = if holds { "" } else { "!" };
         let _ = writeln!(self.text, "\t@{not}{predicate} bra {label};");
     }
 
     fn entry(self, name: &str) -> String {
         let args = 8 * (self.given() + self.symbols.len()).max(1);
+        let threads = self.crew.map_or(format!(".maxntid {}", super::BLOCK), |crew| format!(".reqntid {crew}"));
         let mut text = format!(
-            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {}, 1, 1\n{{\n",
+            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n{threads}, 1, 1\n{{\n",
             self.tile.name.replace(|c: char| c.is_control(), " "),
-            super::BLOCK
         );
-        if self.local > 0 {
-            let _ = writeln!(text, "\t.local .align {} .b8 {LOCAL}[{}];", align::BASE, self.local);
+        if self.kept > 0 {
+            let _ = writeln!(text, "\t.{} .align {} .b8 {SCRATCH}[{}];", self.near(), align::BASE, self.kept);
         }
         for class in Class::ALL {
             let ((letter, ty), count) = (class.names(), self.used[class as usize]);
@@ -143,7 +159,10 @@ impl Emitter<'_> {
         if count > MOST_ARGS {
             return Err(Error::unsupported(format!("tile `{}` has {count} arguments", tile.name)));
         }
-        let task = self.task();
+        let task = match self.crew {
+            Some(crew) => self.block(crew)?,
+            None => self.task(),
+        };
         for place in 0..given {
             let address = self.let_(Class::Double, "ld.param.b64", &[&format!("[args+{}]", 8 * place)]);
             let base = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
@@ -168,19 +187,23 @@ impl Emitter<'_> {
         self.tile.params.iter().filter(|param| param.space != Space::Scratch).count()
     }
 
-    /// Scratch memory is the thread's own, of a size that the text says.
+    /// The state space of scratch memory.
+    fn near(&self) -> &'static str {
+        if self.crew.is_some() { "shared" } else { "local" }
+    }
+
+    /// Scratch memory is the thread's own or its block's, of a size that the text says.
     fn scratch(&mut self) -> Result<()> {
         let (places, bytes) = self.tile.scratch();
-        self.local =
+        self.kept =
             bytes.as_const().ok_or_else(|| Error::unsupported("it keeps values of a size known at run time only"))?;
-        if self.local > MOST_LOCAL {
-            let bytes = self.local;
-            return Err(Error::unsupported(format!(
-                "it keeps {bytes} bytes of values in a thread, of at most {MOST_LOCAL}"
-            )));
+        let (most, who) = if self.crew.is_some() { (MOST_SHARED, "block") } else { (MOST_LOCAL, "thread") };
+        if self.kept > most {
+            let bytes = self.kept;
+            return Err(Error::unsupported(format!("it keeps {bytes} bytes of values in a {who}, of at most {most}")));
         }
         for place in places.iter().flatten() {
-            let array = self.let_(Class::Double, "mov.u64", &[&LOCAL]);
+            let array = self.let_(Class::Double, "mov.u64", &[&SCRATCH]);
             let offset = self.eval(place)?;
             let base = self.let_(Class::Double, "add.s64", &[&array, &offset]);
             self.bases.push(base);
@@ -208,6 +231,7 @@ impl Emitter<'_> {
         insts[..cursors].iter().try_for_each(|inst| self.inst(inst))?;
         let groups = self.groups(&insts[cursors..]);
         for (number, inst) in insts[cursors..].iter().enumerate() {
+            self.meet(inst);
             if let Some(group) = groups.get(&number) {
                 self.load_group(group);
             }
@@ -219,6 +243,7 @@ impl Emitter<'_> {
 
     fn inst(&mut self, inst: &Inst) -> Result<()> {
         match inst {
+            Inst::Loop { kind: LoopKind::Abreast, var, high, body, .. } => self.members(var, high, body),
             Inst::Loop { var, low, high, step, body, .. } => self.loop_(var, low, high, *step, body),
             Inst::If { all, then, otherwise } => self.branch(all, then, otherwise),
             Inst::Cell { name, ty, init, .. } => {
@@ -259,7 +284,7 @@ impl Emitter<'_> {
             }
             Inst::Store { to, value, ty, first } => {
                 let value = self.operand(value, *ty)?;
-                self.store(to, &value, first.as_ref())
+                self.alone(|this| this.store(to, &value, first.as_ref()))
             }
             Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance.as_ref()),
         }
@@ -272,7 +297,7 @@ impl Emitter<'_> {
         let step = advance.map_or(0, |(_, by)| self.multiple(by));
         let multiple = align::gcd(align::gcd(align::BASE, self.multiple(offset)), step);
         self.multiples.insert(name.clone(), multiple);
-        let space = if buffer as usize >= self.given() { "local" } else { "global" };
+        let space = if buffer as usize >= self.given() { self.near() } else { "global" };
         self.names.insert(name.clone(), Binding::Cursor(cursor, space));
         if let Some((over, by)) = advance {
             self.advancing.push(Advancing { over: over.clone(), cursor, by: by.clone() });
@@ -305,6 +330,9 @@ impl Emitter<'_> {
         self.levels.pop();
         if once {
             return Ok(());
+        }
+        if self.is_block() {
+            self.barrier();
         }
         for ((cursor, _), step) in mine.iter().zip(steps) {
             self.ins("add.s64", &[cursor, cursor, &step]);
@@ -345,6 +373,9 @@ impl Emitter<'_> {
     fn side(&mut self, insts: &[Inst]) -> Result<()> {
         self.levels.push(Level::default());
         self.insts(insts)?;
+        if self.is_block() {
+            self.barrier();
+        }
         self.levels.pop();
         Ok(())
     }

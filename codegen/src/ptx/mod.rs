@@ -2,7 +2,7 @@
 //!
 //! In: linear [`Tile`](mlc_ir::tile::Tile)s.  Out: the text of one module; each tile is an entry `(args, tasks)`: `args` holds the base address
 //! of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
-//! below `tasks`.
+//! below `tasks`. Of a tile with loops abreast, block number `n` runs task `n` ([`crew`]).
 //!
 //! Every lane of a value has a register of its own: `%f` and `%e` for floats, `%r` and `%d` for ints of up to 32 and of 64
 //! bits, the narrow ones extended as their type says, `%h` for the bits of half floats, `%p` for bools. `ptxas` gives the
@@ -15,6 +15,7 @@
 //! | module | what it emits |
 //! |---|---|
 //! | `body` | the entry, loops, branches, cells |
+//! | `crew` | tasks of a block of threads, barriers |
 //! | `index` | index expressions, hoisted |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
 //! | `arithmetic`, `convert`, `lanes` | everything else |
@@ -23,6 +24,7 @@ mod align;
 mod arithmetic;
 mod body;
 mod convert;
+mod crew;
 mod index;
 mod lanes;
 mod memory;
@@ -30,6 +32,7 @@ mod register;
 mod together;
 
 pub use body::emit;
+pub use crew::crew;
 
 use mlc_ir::target::Target;
 

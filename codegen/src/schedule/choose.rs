@@ -3,7 +3,7 @@
 use super::cost::Judge;
 use super::nests::kept;
 use super::tasks::parallel;
-use super::{NARROWEST, Plan, Step, inner_axes, is_serial, nests, rows};
+use super::{NARROWEST, Plan, Step, crew, inner_axes, is_serial, nests, rows};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -12,21 +12,23 @@ use mlc_ir::{Index, Name};
 
 /// The best known schedule of a kernel.
 pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &Target) -> Vec<Step> {
+    let kept: Vec<Step> = kept(kernel, &|_| false).into_iter().map(Step::Keep).collect();
     // What could be computed again is, where tasks run abreast: their own memory is far.
     let near = target.abreast.is_none();
-    let kept = kept(kernel, &|_| false).into_iter().filter(|_| near).map(Step::Keep);
     if is_serial(kernel) {
-        return kept.collect();
+        return kept.into_iter().filter(|_| near).collect();
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
     let (cost, steps) = if rows::has_nests(kernel) {
         rows::steps(&judge, &outer, target)
     } else {
-        let (cost, mut steps) = common_steps(&judge, &outer, target);
-        steps.extend(kept);
-        (cost, steps)
+        common_steps(&judge, &outer, target)
     };
+    let (mut steps, shared) = crew::deal(&judge, &outer, steps, target);
+    if !rows::has_nests(kernel) && (near || shared && crew::has_room(&judge, &steps, &kept, target)) {
+        steps.extend(kept);
+    }
     with_tasks(steps, &judge, cost, target)
 }
 

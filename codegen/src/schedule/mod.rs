@@ -8,6 +8,7 @@ mod candidates;
 mod check;
 mod choose;
 mod cost;
+mod crew;
 mod estimate;
 mod nests;
 mod rows;
@@ -42,6 +43,7 @@ pub struct Plan {
     vectors: Vec<(Option<usize>, Name, u16)>,
     blocks: Vec<(Option<usize>, Name, u32)>,
     masked: Vec<(Option<usize>, Name, bool)>,
+    crews: Vec<(Option<usize>, Name, u32)>,
 }
 
 /// Lanes of 32 bits in the narrowest vector, which every target has.
@@ -73,6 +75,7 @@ impl Plan {
             vectors: vec![],
             blocks: vec![],
             masked: vec![],
+            crews: vec![],
         };
         for step in steps {
             plan.apply(kernel, None, step).map_err(|why| {
@@ -117,6 +120,15 @@ impl Plan {
                 }
                 self.masked.push((nest, axis.clone(), true));
             }
+            Step::Crew(axis, n) => {
+                if is_serial(kernel) || !n.is_power_of_two() {
+                    return Err("the kernel's stores are ordered, or the crew is no power of two");
+                }
+                if kernel.extent(axis).is_none() || self.outer.contains(axis) {
+                    return Err("it is no inner axis");
+                }
+                self.crews.push((nest, axis.clone(), *n));
+            }
             Step::Parallel(axis, n) => {
                 if is_serial(kernel) || *n == 0 {
                     return Err("the kernel's stores are ordered, or a task does nothing");
@@ -127,7 +139,8 @@ impl Plan {
                 self.tasks.push((axis.clone(), *n));
             }
             Step::Within(stage, step) => {
-                let (Step::Vector(axis, _) | Step::Block(axis, _) | Step::Mask(axis)) = &**step else {
+                let (Step::Vector(axis, _) | Step::Block(axis, _) | Step::Mask(axis) | Step::Crew(axis, _)) = &**step
+                else {
                     return Err("it holds for the whole kernel");
                 };
                 if self.outer.contains(axis) || !self.nests.iter().any(|nest| nest.start == *stage) {
@@ -170,6 +183,11 @@ impl Plan {
     /// Points (or vectors) of an axis computed at once in the nest that begins with a stage.
     pub fn block(&self, nest: usize, axis: &str) -> u32 {
         in_nest(&self.blocks, nest, axis).unwrap_or(1)
+    }
+
+    /// How many share the blocks of an axis in the nest that begins with a stage.
+    pub fn crew(&self, nest: usize, axis: &str) -> u32 {
+        in_nest(&self.crews, nest, axis).unwrap_or(1)
     }
 
     /// The nest of a stage.

@@ -17,7 +17,9 @@ pub enum Step {
     Mask(Name),
     /// A task computes so many blocks of an outer axis (and all of those that no such step names).
     Parallel(Name, u32),
-    /// A vector or block of an inner axis, in the nest that begins with a stage and in no other.
+    /// The blocks of an inner axis are dealt out to a crew of so many, which runs each task together.
+    Crew(Name, u32),
+    /// A vector, block or crew of an inner axis, in the nest that begins with a stage and in no other.
     Within(usize, Box<Step>),
     /// The nest that begins with a stage computes the points of a block one by one, in a loop. A map behind a fold on the
     /// same axes so begins a nest of its own.
@@ -51,6 +53,7 @@ impl fmt::Display for Step {
             Step::Block(axis, n) => write!(f, "block({axis}, {n})"),
             Step::Mask(axis) => write!(f, "mask({axis})"),
             Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
+            Step::Crew(axis, n) => write!(f, "crew({axis}, {n})"),
             Step::Within(stage, step) => write!(f, "%{stage} {step}"),
             Step::Single(stage) => write!(f, "single(%{stage})"),
             Step::Keep(stage) => write!(f, "keep(%{stage})"),
@@ -88,6 +91,7 @@ impl FromStr for Step {
         match verb {
             "vector" => Ok(Step::Vector(axis, number.parse().map_err(|_| wrong())?)),
             "block" => Ok(Step::Block(axis, number.parse().map_err(|_| wrong())?)),
+            "crew" => Ok(Step::Crew(axis, number.parse().map_err(|_| wrong())?)),
             "parallel" => Ok(Step::Parallel(axis, number.parse().map_err(|_| wrong())?)),
             _ => Err(wrong()),
         }
@@ -109,6 +113,7 @@ mod tests {
             Step::Parallel("o1".into(), 16),
             Step::Within(2, Box::new(Step::Vector("c0".into(), 16))),
             Step::Within(0, Box::new(Step::Mask("c0".into()))),
+            Step::Crew("c0".into(), 128),
             Step::Single(1),
             Step::Keep(10),
         ];

@@ -154,6 +154,9 @@ pub enum LoopKind {
     Serial,
     /// Expanded when the tile is made linear; both bounds are numbers.
     Unroll,
+    /// By the crew of the task, where it has one: iterations are independent of one another, and all that they wrote is there
+    /// when the loop has ended. Its bounds are 0 and a number, its step is 1, and no such loop is within.
+    Abreast,
 }
 
 /// An instruction.

@@ -31,7 +31,7 @@ macro_rules! names {
 names! {
     Phase { Indexed "indexed", Linear "linear" }
     Space { Input "input", Output "output", Scratch "scratch" }
-    LoopKind { Serial "serial", Unroll "unroll" }
+    LoopKind { Serial "serial", Unroll "unroll", Abreast "abreast" }
     Monoid { Sum "sum", Prod "prod", Max "max", Min "min", And "and", Or "or" }
     Unary {
         Neg "neg", Abs "abs", Sqrt "sqrt", Floor "floor", Ceil "ceil", Trunc "trunc", Round "round", Not "not",

@@ -116,9 +116,16 @@ unsafe extern "C" fn begin(ctx: *mut c_void, needs: *mut DeviceNeeds) -> i32 {
     unsafe { with(ctx, |state, shared| state.begin(shared, &mut *needs)) }
 }
 
-unsafe extern "C" fn launch(ctx: *mut c_void, kernel: u32, args: *const u64, _count: u32, tasks: u64) -> i32 {
+unsafe extern "C" fn launch(
+    ctx: *mut c_void,
+    kernel: u32,
+    args: *const u64,
+    _count: u32,
+    tasks: u64,
+    crew: u32,
+) -> i32 {
     // SAFETY: as `table` says; the model's driver and entries agree on the arguments.
-    unsafe { with(ctx, |state, _| state.program()?.launch(kernel, args, tasks)) }
+    unsafe { with(ctx, |state, _| state.program()?.launch(kernel, args, tasks, u64::from(crew))) }
 }
 
 unsafe extern "C" fn copy(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32 {

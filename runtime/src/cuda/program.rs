@@ -115,18 +115,21 @@ impl Program {
         Ok(function)
     }
 
-    /// Starts a kernel, a thread for each task.
+    /// Starts a kernel, a block of `crew` threads for each task, or a thread if that is 0.
     ///
     /// # Safety
     ///
     /// `args` are as many as the entry takes, and fit what it does with them.
-    pub unsafe fn launch(&self, kernel: u32, args: *const u64, tasks: u64) -> Result<()> {
+    pub unsafe fn launch(&self, kernel: u32, args: *const u64, tasks: u64, crew: u64) -> Result<()> {
         if tasks == 0 {
             return Ok(());
         }
         let function = self.function(kernel)?;
-        let block = self.block(tasks);
-        let blocks = c_uint::try_from(tasks.div_ceil(block)).ok().filter(|blocks| *blocks <= i32::MAX as c_uint);
+        let (block, needed) = match crew {
+            0 => (self.block(tasks), tasks.div_ceil(self.block(tasks))),
+            crew => (crew, tasks),
+        };
+        let blocks = c_uint::try_from(needed).ok().filter(|blocks| *blocks <= i32::MAX as c_uint);
         let blocks = blocks.ok_or_else(|| format!("kernel {kernel} has {tasks} tasks, too many for the GPU"))?;
         let params: [*const c_void; 2] = [args.cast(), (&raw const tasks).cast()];
         // SAFETY: the entry has two parameters, the arguments and the number of tasks, which are copied by the call; the

@@ -66,6 +66,13 @@ pub(super) enum Run<'a> {
         body: Vec<Code<'a>>,
         advance: Vec<(usize, Expr)>,
     },
+    /// By steps of 1.
+    Backwards {
+        var: usize,
+        low: Expr,
+        high: Expr,
+        body: Vec<Code<'a>>,
+    },
     If {
         all: Vec<[Expr; 3]>,
         then: Vec<Code<'a>>,

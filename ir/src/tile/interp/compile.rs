@@ -86,7 +86,10 @@ impl<'a> Compiler<'a> {
     fn inst(&mut self, inst: &'a Inst, out: &mut Vec<Code<'a>>) -> Compiled<()> {
         let run = match inst {
             Inst::Loop { kind: LoopKind::Unroll, .. } => return self.unroll(inst, out),
-            Inst::Loop { var, low, high, step, body, .. } => self.serial(var, low, high, *step, body)?,
+            Inst::Loop { kind, var, low, high, step, body } => {
+                let run = self.serial(var, low, high, *step, body)?;
+                if *kind == LoopKind::Abreast { backwards(run) } else { run }
+            }
             Inst::If { all, then, otherwise } => {
                 let decided = decided(all, &|name| self.unrolled(name));
                 let test =
@@ -293,6 +296,14 @@ impl<'a> Compiler<'a> {
             return Ok(Err(number));
         }
         Ok(Ok(factor(Box::new((a, b)))))
+    }
+}
+
+/// A loop abreast runs backwards here: what depends on the order of its iterations comes to light.
+fn backwards(run: Run) -> Run {
+    match run {
+        Run::Loop { var, low, high, body, .. } => Run::Backwards { var, low, high, body },
+        other => other,
     }
 }
 

@@ -69,6 +69,13 @@ impl<'a> Machine<'a> {
                         value = value.saturating_add(*step);
                     }
                 }
+                Run::Backwards { var, low, high, body } => {
+                    let bounds = self.eval(low).and_then(|low| Ok(low..self.eval(high)?));
+                    for value in bounds.map_err(|cause| (cause, inst))?.rev() {
+                        self.vars[*var] = value;
+                        self.body(body)?;
+                    }
+                }
                 Run::If { all, then, otherwise } => {
                     let holds = self.tests(all).map_err(|cause| (cause, inst))?;
                     self.body(if holds { then } else { otherwise })?;
@@ -98,7 +105,7 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, run: &Run) -> Step {
         match run {
-            Run::Loop { .. } | Run::If { .. } => {}
+            Run::Loop { .. } | Run::Backwards { .. } | Run::If { .. } => {}
             Run::Copy(to, a) => self.lanes(*to, [*a], |[a]| a),
             Run::One(to, f, a) => self.lanes(*to, [*a], |[a]| f(a)),
             Run::Two(to, f, a, b) => self.lanes(*to, [*a, *b], |[a, b]| f(a, b)),

@@ -13,6 +13,7 @@
 //! - Operands have the type that the instruction asks for (see `types`). Lanes are a power of two up to 128. Floats
 //!   are written as floats and integers as integers that fit. `F16` and `BF16` are loaded, stored, converted and bitcast.
 //! - Steps of loops are positive; bounds of unrolled loops are numbers.
+//! - Loops abreast run from 0 to a number by 1; none is within another. No cell of the outside is set in one.
 //! - Inputs are not stored to. Lookups `at(@b, ..)` read integer inputs.
 //! - A branch that numbers and unrolled variables alone rule out is not looked at.
 //!
@@ -29,6 +30,7 @@
 //! Not checked: that a task does not read what another one writes, and bounds in the linear phase. The interpreter
 //! traps on both.
 
+mod abreast;
 mod bounds;
 mod disjoint;
 mod insts;
@@ -108,6 +110,7 @@ fn walk(tile: &Tile, facts: &Facts, proving: bool) -> Result<Vec<Warning>, Verif
     };
     let header = verifier.header();
     header.map_err(|message| VerifyError { tile: tile.name.clone(), inst: String::new(), message })?;
+    abreast::check(&tile.body).map_err(|(inst, message)| verifier.error(inst, message))?;
     verifier.body(&tile.body)?;
     Ok(verifier.overlaps())
 }

@@ -1,0 +1,126 @@
+//! Kernels whose tasks are run by a crew, as tiles: sound, and what the program interpreter says, by the tile interpreter, which
+//! runs loops abreast backwards; and as PTX, with as many barriers as they need.
+
+use mlc_codegen::kernels::lower_program;
+use mlc_codegen::linear::linearize;
+use mlc_codegen::ptx;
+use mlc_ir::program::interp;
+use mlc_ir::target::Target;
+use mlc_ir::tile::interp::{Buffer, run};
+use mlc_ir::tile::{self, Tile};
+use mlc_ir::{DType, Graph, Index, Name, Scalar, Tensor};
+use mlc_passes::{Options, optimize};
+use mlc_tensorio::relative_to_scale;
+use std::collections::HashMap;
+
+/// Rows, columns and sums for crews: whole ones, with something left, shorter than a crew, of a length known at run time only.
+const GRAPHS: [(&str, &str); 9] = [
+    ("softmax", "graph @a(%x: f32[3, 400]) opset 17 { %y = Softmax(%x) : f32[3, 400] return %y }"),
+    ("odd softmax", "graph @a(%x: f32[n, 131]) opset 17 { %y = Softmax(%x) : f32[n, 131] return %y }"),
+    ("softmax of any length", "graph @a(%x: f32[2, n]) opset 17 { %y = Softmax(%x) : f32[2, n] return %y }"),
+    (
+        "layer norm",
+        "graph @a(%x: f32[n, 384], %s: f32[384], %b: f32[384]) opset 17 {
+           %y = LayerNormalization(%x, %s, %b) : f32[n, 384] return %y }",
+    ),
+    (
+        "instance norm",
+        "graph @a(%x: f32[1, 5, 37, 41], %s: f32[5], %b: f32[5]) opset 17 {
+           %y = InstanceNormalization(%x, %s, %b) : f32[1, 5, 37, 41] return %y }",
+    ),
+    ("pool", "graph @a(%x: f32[1, 24, 65, 40]) opset 17 { %y = GlobalAveragePool(%x) : f32[1, 24, 1, 1] return %y }"),
+    ("extremes", "graph @a(%x: f32[7, 90]) opset 17 { %y = ReduceMax(%x) {axes = [1]} : f32[7, 1] return %y }"),
+    (
+        "row times matrix",
+        "graph @a(%x: f32[1, 600], %w: f32[600, 24]) opset 17 { %y = MatMul(%x, %w) : f32[1, 24] return %y }",
+    ),
+    (
+        "attention",
+        "graph @a(%q: f32[1, 2, 10, 20], %k: f32[1, 2, 70, 20], %v: f32[1, 2, 70, 36]) opset 23 {
+           %y = Attention(%q, %k, %v) : f32[1, 2, 10, 36] return %y }",
+    ),
+];
+
+/// What a symbol is.
+const SYMBOL: i64 = 77;
+
+fn numbers(shape: &[usize], step: usize) -> Tensor {
+    let scalar = |n: usize| Scalar::Float(((n * step) % 23) as f64 / 7.0 - 1.5);
+    let scalars: Vec<Scalar> = (0..shape.iter().product()).map(scalar).collect();
+    Tensor::from_scalars(DType::F32, shape.to_vec(), &scalars).expect("as many as the shape says")
+}
+
+fn number(index: &Index) -> usize {
+    let value = index.eval(&mut |leaf| matches!(leaf, mlc_ir::index::Leaf::Sym(_)).then_some(SYMBOL));
+    value.and_then(|n| usize::try_from(n).ok()).expect("dims are of symbols")
+}
+
+/// A graph's kernels for a GPU, its outputs by the tile interpreter, and what they should be.
+fn outputs(text: &str) -> (Vec<(Tile, Tile)>, Vec<Tensor>, Vec<Tensor>) {
+    let graph = Graph::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let reference = graph.clone().to_program().unwrap();
+    let (mut program, _) = optimize(graph, Options::default()).unwrap();
+    let inputs = program.inputs.iter().enumerate().map(|(place, buffer)| {
+        let shape: Vec<usize> = program.buffer(*buffer).shape.iter().map(number).collect();
+        numbers(&shape, 2 * place + 5)
+    });
+    let inputs: Vec<Tensor> = inputs.collect();
+    let expected = interp::run(&reference, &inputs).unwrap();
+    let (lowered, layouts) = lower_program(&mut program, &Target::gpu()).unwrap();
+    let mut memory: HashMap<u32, Buffer> = HashMap::new();
+    for (buffer, tensor) in program.inputs.iter().zip(&inputs) {
+        memory.insert(*buffer, Buffer::of(&tensor.scalars().map(|x| x.float() as f32).collect::<Vec<_>>()));
+    }
+    let mut tiles = Vec::new();
+    for kernel in lowered {
+        let linear = linearize(&kernel.tile, &program.facts).unwrap();
+        for tile in [&kernel.tile, &linear] {
+            let warnings = tile::verify(tile, &program.facts).unwrap_or_else(|e| panic!("{e}\n{tile}"));
+            assert!(warnings.is_empty(), "{warnings:?}\n{tile}");
+            assert_eq!(tile::parse(&tile.to_string()).as_ref(), Ok(tile));
+        }
+        let symbols = vec![SYMBOL; kernel.tile.symbols.len()];
+        let take = |number_of: &u32| {
+            let buffer = program.buffer(*number_of);
+            let count: usize = layouts[*number_of as usize].dims(&buffer.shape).iter().map(number).product();
+            memory.get(number_of).cloned().unwrap_or_else(|| Buffer::empty(count * buffer.dtype.bytes()))
+        };
+        let buffers: Vec<Buffer> = kernel.buffers.iter().map(take).collect();
+        let tasks = number(&kernel.tile.tasks.1) as i64;
+        let after = |tile: &Tile| {
+            let mut buffers = buffers.clone();
+            run(tile, &mut buffers, &symbols, 0..tasks).unwrap_or_else(|e| panic!("{e}\n{tile}"));
+            buffers
+        };
+        let (indexed, by_cursors) = (after(&kernel.tile), after(&linear));
+        let numbers =
+            |buffers: &[Buffer]| buffers.iter().flat_map(|it| it.elements::<f32>()).flatten().collect::<Vec<_>>();
+        let near = |(a, b): (f32, f32)| (a - b).abs() <= 1e-5 * (1.0 + a.abs());
+        let (a, b) = (numbers(&indexed), numbers(&by_cursors));
+        assert!(a.len() == b.len() && a.into_iter().zip(b).all(near), "other numbers by cursors\n{linear}");
+        memory.extend(kernel.buffers.iter().copied().zip(by_cursors));
+        tiles.push((kernel.tile, linear));
+    }
+    let output = |buffer: &u32| {
+        let shape: Vec<usize> = program.buffer(*buffer).shape.iter().map(number).collect();
+        let scalars: Vec<f32> = memory[buffer].elements().expect("all is written");
+        let scalars: Vec<Scalar> = scalars.into_iter().map(|x| Scalar::Float(x.into())).collect();
+        Tensor::from_scalars(DType::F32, shape, &scalars).expect("as many as the shape says")
+    };
+    let found = program.outputs.iter().map(output).collect();
+    (tiles, found, expected)
+}
+
+#[test]
+fn crews_compute_what_programs_say() {
+    for (name, text) in GRAPHS {
+        let (tiles, found, expected) = outputs(text);
+        let crews: Vec<Option<u32>> = tiles.iter().map(|(tile, _)| ptx::crew(tile)).collect();
+        assert!(crews.iter().any(Option::is_some), "{name}: no crew\n{}", tiles[0].0);
+        println!("{name}: {crews:?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            let error = relative_to_scale(found, expected).unwrap();
+            assert!(error <= 1e-5, "{name} differs by {error:.1e}\n{}", tiles[0].0);
+        }
+    }
+}
