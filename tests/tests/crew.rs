@@ -1,14 +1,16 @@
 //! Kernels whose tasks are run by a crew, as tiles: sound, and what the program interpreter says, by the tile interpreter, which
 //! runs loops abreast backwards; and as PTX, with as many barriers as they need.
 
+use mlc::engine::Engine;
+use mlc::targets::{GPU, find};
 use mlc_codegen::kernels::lower_program;
 use mlc_codegen::linear::linearize;
 use mlc_codegen::ptx;
-use mlc_ir::program::interp;
+use mlc_ir::program::{Program, interp};
 use mlc_ir::target::Target;
 use mlc_ir::tile::interp::{Buffer, run};
 use mlc_ir::tile::{self, Tile};
-use mlc_ir::{DType, Graph, Index, Name, Scalar, Tensor};
+use mlc_ir::{DType, Graph, Index, Scalar, Tensor};
 use mlc_passes::{Options, optimize};
 use mlc_tensorio::relative_to_scale;
 use std::collections::HashMap;
@@ -55,16 +57,17 @@ fn number(index: &Index) -> usize {
     value.and_then(|n| usize::try_from(n).ok()).expect("dims are of symbols")
 }
 
+fn inputs(program: &Program) -> Vec<Tensor> {
+    let shape = |buffer: &u32| program.buffer(*buffer).shape.iter().map(number).collect::<Vec<usize>>();
+    program.inputs.iter().enumerate().map(|(place, buffer)| numbers(&shape(buffer), 2 * place + 5)).collect()
+}
+
 /// A graph's kernels for a GPU, its outputs by the tile interpreter, and what they should be.
 fn outputs(text: &str) -> (Vec<(Tile, Tile)>, Vec<Tensor>, Vec<Tensor>) {
     let graph = Graph::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let reference = graph.clone().to_program().unwrap();
     let (mut program, _) = optimize(graph, Options::default()).unwrap();
-    let inputs = program.inputs.iter().enumerate().map(|(place, buffer)| {
-        let shape: Vec<usize> = program.buffer(*buffer).shape.iter().map(number).collect();
-        numbers(&shape, 2 * place + 5)
-    });
-    let inputs: Vec<Tensor> = inputs.collect();
+    let inputs = inputs(&program);
     let expected = interp::run(&reference, &inputs).unwrap();
     let (lowered, layouts) = lower_program(&mut program, &Target::gpu()).unwrap();
     let mut memory: HashMap<u32, Buffer> = HashMap::new();
@@ -121,6 +124,23 @@ fn crews_compute_what_programs_say() {
         for (found, expected) in found.iter().zip(&expected) {
             let error = relative_to_scale(found, expected).unwrap();
             assert!(error <= 1e-5, "{name} differs by {error:.1e}\n{}", tiles[0].0);
+        }
+    }
+}
+
+#[test]
+fn blocks_of_threads_compute_what_programs_say() {
+    mlc_fake_cuda::install().unwrap_or_else(|why| panic!("{why}"));
+    for (name, text) in GRAPHS {
+        let graph = Graph::parse(text).unwrap();
+        let reference = graph.clone().to_program().unwrap();
+        let (program, _) = optimize(graph, Options::default()).unwrap();
+        let inputs = inputs(&program);
+        let mut engine = Engine::compiled_for(program, find(GPU, Some("sm_75")).unwrap(), 1).unwrap();
+        let found = engine.run(&inputs).unwrap_or_else(|why| panic!("{name}: {why}"));
+        for (found, expected) in found.iter().zip(&interp::run(&reference, &inputs).unwrap()) {
+            let error = relative_to_scale(found, expected).unwrap();
+            assert!(error <= 1e-5, "{name} differs by {error:.1e}");
         }
     }
 }

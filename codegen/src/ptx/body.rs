@@ -135,9 +135,9 @@ impl Emitter<'_> {
 
     fn entry(self, name: &str) -> String {
         let args = 8 * (self.given() + self.symbols.len()).max(1);
-        let threads = self.crew.map_or(format!(".maxntid {}", super::BLOCK), |crew| format!(".reqntid {crew}"));
+        let threads = self.crew.unwrap_or(super::BLOCK);
         let mut text = format!(
-            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n{threads}, 1, 1\n{{\n",
+            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {threads}, 1, 1\n{{\n",
             self.tile.name.replace(|c: char| c.is_control(), " "),
         );
         if self.kept > 0 {
