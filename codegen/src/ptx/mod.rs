@@ -29,6 +29,8 @@ mod index;
 mod lanes;
 mod memory;
 mod register;
+#[cfg(test)]
+mod tests;
 mod together;
 
 pub use body::emit;

@@ -56,6 +56,17 @@ fn names() {
 }
 
 #[test]
+fn loops_abreast() {
+    assert_right("loop abreast %i in 0..4 { cell %c: i64 = 0 set %c = 1 }");
+    assert_right("loop serial %r in 0..4 { loop abreast %i in 0..4 { loop serial %j in %i .. 9 step 4 {} } }");
+    for range in ["1..4", "0..n", "0..4 step 2"] {
+        assert_wrong(&format!("loop abreast %i in {range} {{}}"), "a loop abreast runs from 0 to a number by 1");
+    }
+    assert_wrong("loop abreast %i in 0..4 { if 0 <= %t < 2 { loop abreast %j in 0..2 {} } }", "within another");
+    assert_wrong("cell %c: i64 = 0 loop abreast %i in 0..4 { set %c = 1 }", "changes %c, which is not its own");
+}
+
+#[test]
 fn bundles() {
     let fill = "loop unroll %j in 0..2 { %a[%j] = bcast f32 @0[%t, %j] }";
     assert_right(&format!("{fill} %b = add f32 %a[0], %a[1]"));
