@@ -57,8 +57,9 @@ typedef struct mlc_device {
     void *ctx; /* handed back as first argument */
     /* Called first in every run: makes code, weights and memory ready. */
     int32_t (*begin)(void *ctx, mlc_device_needs *needs);
-    /* Runs tasks 0..tasks, one a thread, of the entry `k` followed by the number. */
-    int32_t (*launch)(void *ctx, uint32_t kernel, const uint64_t *args, uint32_t count, uint64_t tasks);
+    /* Runs tasks 0..tasks of the entry `k` followed by the number: each by a block of `crew` threads, or by one thread of
+       blocks of any size if that is 0. */
+    int32_t (*launch)(void *ctx, uint32_t kernel, const uint64_t *args, uint32_t count, uint64_t tasks, uint32_t crew);
     /* Copies to the GPU if `up` is not 0, else from it. */
     int32_t (*copy)(void *ctx, uint64_t device, void *host, uint64_t bytes, uint32_t up);
 } mlc_device;
