@@ -7,11 +7,11 @@
 //! ([`NEAR`]).
 
 use super::cost::factors;
-use super::rewrite::{Substitution, loads};
+use super::rewrite::{Substitution, loads, replace_stages};
 use super::rows;
 use super::simplify::substitute_stage;
 use super::work::{Place, Work};
-use mlc_ir::program::{Expr, Kernel, Stage, StoreMode};
+use mlc_ir::program::{Expr, ExprKind, Kernel, Stage, StoreMode};
 use mlc_ir::{Index, Name};
 use std::collections::BTreeMap;
 
@@ -68,9 +68,21 @@ fn join(work: &Work, (from, producer, own): Product, (to, consumer, other): Prod
     if bytes > NEAR {
         return Err("the products' panels of weights do not stay near together");
     }
-    let kernel = rows::merge(work, producer, consumer, &names, from, to)?;
-    let folds = kernel.stages.iter().take_while(|stage| stage.reduce.is_some() && stage.store.is_none()).count();
-    if folds == 2 { Ok(kernel) } else { Err("what the first product gives is used more than once") }
+    let kernel = folds_first(rows::merge(work, producer, consumer, &names, from, to)?);
+    let alone = kernel.stages.iter().filter(|stage| stage.store.is_some()).count() == 1;
+    if alone && kernel.stages[1].store.is_none() { Ok(kernel) } else { Err("others read what the first product gives") }
+}
+
+/// The kernel with its folds, which read no stage, before its maps.
+fn folds_first(mut kernel: Kernel) -> Kernel {
+    let is_map = |n: &usize| kernel.stages[*n].reduce.is_none();
+    let mut order: Vec<usize> = (0..kernel.stages.len()).collect();
+    order.sort_by_key(is_map);
+    let place = |old: usize| order.iter().position(|n| *n == old).unwrap_or(old);
+    let moved = |n: usize, node: &Expr| Expr::new(node.dtype(), ExprKind::Stage(place(n)));
+    kernel.stages.iter_mut().for_each(|stage| stage.value = replace_stages(&stage.value, &moved));
+    kernel.stages = order.iter().map(|n| kernel.stages[*n].clone()).collect();
+    kernel
 }
 
 /// A part of a stage of the consumer over the producer's axes.
