@@ -46,6 +46,7 @@ const RULES: &[(Rule, &str)] = &[
     (Rule::Halo, "a copy with a border, so that windows are read without tests"),
     (Rule::Constant, "computed while building, from weights that are stored in fewer bytes"),
     (Rule::Transpose, "a copy of an operand that lies across"),
+    (Rule::Columns, "products of one activation are one, with the columns of all"),
     (Rule::Winograd, "a convolution in fewer multiplications"),
 ];
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod border;
+mod columns;
 mod cost;
 mod dead;
 mod epilogue;
@@ -61,6 +62,7 @@ pub const PIPELINE: &[Pass] = &[
     ("transpose", |program, report| within(program, report, transpose::turn)),
     ("winograd", |program, report| within(program, report, winograd::shorten)),
     ("border", |program, report| within(program, report, border::in_place)),
+    ("columns", |program, report| within(program, report, columns::merge)),
     ("finish", finish::finish),
 ];
 

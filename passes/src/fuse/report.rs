@@ -24,6 +24,8 @@ pub enum Rule {
     Constant,
     /// A copy of an operand that lies across.
     Transpose,
+    /// Products of one activation that became one, with the columns of all.
+    Columns,
     /// A convolution in fewer multiplications: transforms before and after its products.
     Winograd,
 }
@@ -68,7 +70,7 @@ impl Report {
             match rule {
                 Rule::Inline => drop(nodes.insert(to, all)),
                 // One of the two names is left.
-                Rule::Epilogue | Rule::Rows | Rule::Siblings | Rule::Output | Rule::Same => {
+                Rule::Epilogue | Rule::Rows | Rule::Siblings | Rule::Output | Rule::Same | Rule::Columns => {
                     nodes.insert(from, all.clone());
                     nodes.insert(to, all);
                 }
