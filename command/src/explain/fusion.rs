@@ -31,7 +31,7 @@ pub fn text(report: &Report, kernels: &[String]) -> String {
     }
     let mut reasons: Vec<_> = apart.into_iter().collect();
     reasons.sort_by_key(|(_, pairs)| std::cmp::Reverse(pairs.len()));
-    reasons.into_iter().for_each(|(reason, pairs)| text += &group(reason, &pairs, "feeds"));
+    reasons.into_iter().for_each(|(reason, pairs)| text += &group(reason, &pairs, "and"));
     text
 }
 
@@ -137,7 +137,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("   12  epilogue: "), "{text}");
-        assert!(text.contains("1  the last reason") && text.contains("`a` feeds `b`"), "{text}");
+        assert!(text.contains("1  the last reason") && text.contains("`a` and `b`"), "{text}");
         assert!(!text.contains("first") && !text.contains("not left"), "{text}");
     }
 }

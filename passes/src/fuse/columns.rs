@@ -44,7 +44,7 @@ struct Group {
 pub fn merge(work: &mut Work, report: &mut Report) {
     for group in groups(work) {
         let mut alike: Vec<(Name, Vec<Product>)> = Vec::new();
-        let first = group.members[0].0.clone();
+        let (first, several) = (group.members[0].0.clone(), group.members.len() > 1);
         for (name, product) in group.members {
             let known = product.map(|product| (alike.iter().position(|it| it.1[0].text == product.text), product));
             match known {
@@ -53,10 +53,13 @@ pub fn merge(work: &mut Work, report: &mut Report) {
                     alike[place].1.push(product);
                 }
                 Ok((None, product)) => {
-                    report.refused(&name, &first, "the products differ in more than weights and columns");
+                    if !alike.is_empty() {
+                        report.refused(&name, &first, "the products differ in more than weights and columns");
+                    }
                     alike.push((name, vec![product]));
                 }
-                Err(why) => report.refused(&name, &first, why),
+                Err(why) if several => report.refused(&name, &first, why),
+                Err(_) => {}
             }
         }
         alike.iter().filter(|it| it.1.len() > 1).for_each(|(_, products)| join(work, products));
