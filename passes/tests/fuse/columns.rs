@@ -76,15 +76,14 @@ fn convolutions_of_single_places_are_one_product() {
 }
 
 #[test]
-fn a_product_that_reads_its_sibling_stays_apart() {
+fn a_product_that_another_tensor_is_added_to_stays_apart() {
     let mut m = Model::new();
-    let x = m.input(&[0, 6]);
-    let (gate, up) = (linear(&mut m, x, 6, 8), linear(&mut m, x, 6, 8));
-    let open = m.op("Sigmoid", &[gate]);
-    let passed = m.op("Mul", &[up, open]);
-    let y = linear(&mut m, passed, 8, 6);
+    let (x, z) = (m.input(&[0, 6]), m.input(&[0, 8]));
+    let (q, k, v) = (linear(&mut m, x, 6, 8), linear(&mut m, x, 6, 8), linear(&mut m, x, 6, 5));
+    let k = m.op("Add", &[k, z]);
+    let y = attention(&mut m, q, k, v);
     let fused = m.check(&[y]);
-    assert_eq!(joined(&fused), 0);
+    assert_eq!(joined(&fused), 1, "{:?}", fused.report);
     assert!(
         refused(&fused, "what is computed behind the product reads another tensor's columns"),
         "{:?}",
