@@ -1,6 +1,9 @@
 //! Entries and their instructions, as the text is understood.
 
 use crate::compute::Compute;
+use crate::copies::CopyAsync;
+use crate::matrix::LoadMatrix;
+use crate::mma::Mma;
 use crate::shuffle::Shuffle;
 use crate::types::Type;
 
@@ -46,6 +49,13 @@ pub(crate) enum Code {
     Barrier,
     /// `bar.warp.sync`, with its mask of lanes.
     WarpBarrier(Source),
+    Copy(CopyAsync),
+    /// Closes the group of copies that were started since the last one.
+    Commit,
+    /// Waits until no more than so many groups are under way; `None`: nothing is.
+    Wait(Option<usize>),
+    LoadMatrix(LoadMatrix),
+    Multiply(Mma),
     Branch(usize),
     Return,
 }

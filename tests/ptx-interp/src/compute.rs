@@ -11,6 +11,9 @@ pub(crate) type Compute = Box<dyn Fn(u64, u64, u64) -> u64 + Send + Sync>;
 pub(crate) fn compute(name: &str, modifiers: &[&str], types: &[Type]) -> Result<(Compute, Type, usize)> {
     let unknown = || format!("unknown instruction `{name}` with {modifiers:?} of {types:?}");
     if name == "cvt" {
+        if let ([from], Some((compute, count))) = (types, convert::pack(modifiers, types)) {
+            return Ok((compute, *from, count));
+        }
         let [to, from] = types else { return Err(unknown()) };
         return Ok((convert::convert(modifiers, *to, *from)?, *from, 1));
     }

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::compute::{Compute, of_single, single};
 use crate::types::{Kind, Type};
-use half::f16;
+use half::{bf16, f16};
 
 /// What `cvt` does.
 pub(crate) fn convert(modifiers: &[&str], to: Type, from: Type) -> Result<Compute> {
@@ -22,6 +22,34 @@ pub(crate) fn convert(modifiers: &[&str], to: Type, from: Type) -> Result<Comput
         (true, true, ["rz"]) if (to.bytes, from.bytes) == (4, 8) => Box::new(|a, _, _| toward_zero(f64::from_bits(a))),
         _ => return Err(unknown()),
     })
+}
+
+/// What `cvt` from single floats does to formats that have no arithmetic here, and the number of operands.
+pub(crate) fn pack(modifiers: &[&str], from: &[Type]) -> Option<(Compute, usize)> {
+    const SINGLE: Type = Type { kind: Kind::Float, bytes: 4 };
+    let brain = |a: u64| u64::from(bf16::from_f32(of_single(a)).to_bits());
+    let half = |a: u64| u64::from(f16::from_f32(of_single(a)).to_bits());
+    if from != [SINGLE] {
+        return None;
+    }
+    Some(match modifiers {
+        ["rn", "bf16"] => (Box::new(move |a, _, _| brain(a)), 1),
+        // The first operand becomes the high half.
+        ["rn", "bf16x2"] => (Box::new(move |a, b, _| brain(a) << 16 | brain(b)), 2),
+        ["rn", "f16x2"] => (Box::new(move |a, b, _| half(a) << 16 | half(b)), 2),
+        ["rna", "tf32"] => (Box::new(|a, _, _| tf32(a as u32).into()), 1),
+        _ => return None,
+    })
+}
+
+/// Rounds to 10 bits behind the point, ties away from zero.
+fn tf32(bits: u32) -> u32 {
+    const KEPT: u32 = !0x1fff;
+    match f32::from_bits(bits).is_finite() {
+        true => (bits + 0x1000) & KEPT,
+        false if f32::from_bits(bits).is_nan() => 0x7fff_ffff & KEPT,
+        false => bits,
+    }
 }
 
 /// A number as the nearest float of a type.

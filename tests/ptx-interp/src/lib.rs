@@ -14,6 +14,8 @@
 //! | `code` | entries and instructions |
 //! | `types`, `compute`, `convert` | what an instruction does to a lane |
 //! | `shuffle` | what lanes tell each other |
+//! | `special`, `copies` | copies to shared memory that are waited for |
+//! | `matrix`, `mma`, `fragment` | matrices in the registers of a warp |
 //! | `memory`, `local`, `shared` | allocations, and who wrote which byte; what each thread has for itself, and a block |
 //! | `grid`, `warp`, `step` | blocks and barriers; warps and branches; instructions |
 //!
@@ -23,13 +25,18 @@
 mod code;
 mod compute;
 mod convert;
+mod copies;
+mod fragment;
 mod grid;
 mod local;
+mod matrix;
 mod memory;
+mod mma;
 mod operand;
 mod parse;
 mod shared;
 mod shuffle;
+mod special;
 mod statement;
 mod step;
 #[cfg(test)]

@@ -47,6 +47,8 @@ impl std::fmt::Display for Who {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     Nothing,
+    /// A copy is under way, of the thread that is the writer.
+    Coming,
     Written,
 }
 
@@ -101,8 +103,12 @@ impl Shared {
         let at = self.find(address, bytes)?;
         for place in at..at + bytes {
             let mark = self.marks[place];
-            if mark.content == Content::Nothing {
-                return Err(format!("a read at {address:#x} of shared memory that was never written"));
+            match mark.content {
+                Content::Written => {}
+                Content::Nothing => return Err(format!("a read at {address:#x} of shared memory that was never written")),
+                Content::Coming => {
+                    return Err(format!("a read at {address:#x}, where a copy of {} is under way", mark.writer));
+                }
             }
             if !self.ordered(mark.writer, mark.written, who) {
                 return Err(race(who, "reads", mark.writer, "wrote", address));
@@ -127,11 +133,32 @@ impl Shared {
         Ok(())
     }
 
+    /// Some bytes will be written by a copy that a thread starts.
+    pub fn begin_copy(&mut self, address: u64, bytes: usize, thread: u16) -> Result<()> {
+        let at = self.find(address, bytes)?;
+        self.written(address, bytes, Who::Thread(thread))?;
+        self.marks[at..at + bytes].iter_mut().for_each(|mark| mark.content = Content::Coming);
+        Ok(())
+    }
+
+    /// They are there for the thread that has waited, and for others after a barrier.
+    pub fn end_copy(&mut self, address: u64, data: &[u8]) -> Result<()> {
+        let at = self.find(address, data.len())?;
+        self.bytes[at..at + data.len()].copy_from_slice(data);
+        for mark in &mut self.marks[at..at + data.len()] {
+            (mark.content, mark.written) = (Content::Written, self.now);
+        }
+        Ok(())
+    }
+
     /// Notes that threads write bytes.
     fn written(&mut self, address: u64, bytes: usize, who: Who) -> Result<()> {
         let at = self.find(address, bytes)?;
         for place in at..at + bytes {
             let mark = self.marks[place];
+            if mark.content == Content::Coming {
+                return Err(format!("{who} writes at {address:#x}, where a copy of {} is under way", mark.writer));
+            }
             if !self.ordered(mark.writer, mark.written, who) {
                 return Err(race(who, "writes", mark.writer, "wrote", address));
             }

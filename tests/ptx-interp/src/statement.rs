@@ -53,9 +53,12 @@ impl Names {
         };
         let (name, operands) = rest.split_once(' ').unwrap_or((rest, ""));
         let operands = split(operands);
-        let mut parts = name.split('.');
-        let name = parts.next().unwrap_or_default();
-        let (types, modifiers): (Vec<&str>, Vec<&str>) = parts.partition(|part| Type::from_name(part).is_some());
+        let (name, parts) = name.split_once('.').unwrap_or((name, ""));
+        let parts: Vec<&str> = parts.split('.').filter(|part| !part.is_empty()).collect();
+        if let Some(code) = self.special(name, &parts, &operands) {
+            return Ok((guard, code?));
+        }
+        let (types, modifiers): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(|part| Type::from_name(part).is_some());
         let types: Vec<Type> = types.into_iter().filter_map(Type::from_name).collect();
         Ok((guard, self.code(name, &modifiers, &types, &operands)?))
     }

@@ -50,6 +50,11 @@ impl Warp {
                 }
             }
             Code::Shuffle(shuffle) => self.shuffle(shuffle, lanes, block)?,
+            Code::Copy(copy) => self.copy(copy, lanes, block, device)?,
+            Code::Commit => self.commit(lanes),
+            Code::Wait(most) => self.wait(*most, lanes, block)?,
+            Code::LoadMatrix(load) => self.load_matrix(load, lanes, block)?,
+            Code::Multiply(mma) => self.multiply(mma, lanes)?,
             Code::WarpBarrier(mask) => {
                 self.check_source(mask, lanes)?;
                 for lane in members(lanes) {

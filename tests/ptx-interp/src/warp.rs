@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::code::{Address, Code, Entry, Source};
+use crate::copies::Copies;
 use crate::grid::Block;
 use crate::local::Local;
 use crate::memory::Device;
@@ -31,6 +32,7 @@ pub(crate) struct Warp {
     pub written: Vec<u32>,
     places: [u32; LANES],
     pub local: Local,
+    pub copies: Copies,
 }
 
 impl Warp {
@@ -44,6 +46,7 @@ impl Warp {
             written: vec![0; entry.registers],
             places: [ENDED; LANES],
             local: Local::new(entry.local, LANES),
+            copies: Copies::new(),
         }
     }
 
@@ -51,6 +54,7 @@ impl Warp {
     pub fn restart(&mut self) {
         self.written.fill(0);
         self.local.clear();
+        self.copies.clear();
         self.move_to(self.all, 0);
     }
 
