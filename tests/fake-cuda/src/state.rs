@@ -137,7 +137,7 @@ impl Fake {
     pub fn launch(&mut self, function: usize, grid: [u32; 3], threads: u32, params: &[u8]) -> Result<()> {
         let (handle, _) = self.entry(function)?;
         let entry = &self.modules[&handle].entries[function - handle];
-        entry.launch(grid, threads, params, &mut self.memory).map_err(|why| {
+        entry.launch(grid, threads, params, &mut self.memory).map(|_| ()).map_err(|why| {
             self.wrong = why;
             LAUNCH_FAILED
         })

@@ -1,7 +1,7 @@
 //! `cp.async`: copies from global to shared memory whose bytes are not there before a thread has waited for them.
 
 use crate::Result;
-use crate::code::{Address, Source};
+use crate::code::{Address, Source, Space};
 use crate::grid::Block;
 use crate::memory::Device;
 use crate::warp::{LANES, Warp, members};
@@ -45,12 +45,17 @@ impl Warp {
         let all = Source::Constant(copy.bytes as u64);
         let read = copy.read.unwrap_or(all);
         [copy.to.base, copy.from.base, read].iter().try_for_each(|source| self.check_source(source, lanes))?;
+        let (mut tos, mut froms) = (Vec::with_capacity(LANES), Vec::with_capacity(LANES));
         for lane in members(lanes) {
             let to = self.address(&copy.to, copy.bytes, lane, block)?;
             let from = self.address(&copy.from, copy.bytes, lane, block)?;
             let count = self.value(&read, lane, block) as u32 as usize;
             if count > copy.bytes {
                 return Err(format!("{count} bytes are read, of {}", copy.bytes));
+            }
+            tos.push(to);
+            if count > 0 {
+                froms.push(from);
             }
             let thread = self.first + lane as u32;
             let mut data = vec![0; copy.bytes];
@@ -66,6 +71,8 @@ impl Warp {
                 open.push(Copy { to, data });
             }
         }
+        block.counts.add(Space::Global, false, &froms, copy.bytes);
+        block.counts.add(Space::Shared, true, &tos, copy.bytes);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::code::Entry;
+use crate::counts::Counts;
 use crate::memory::Device;
 use crate::shared::Shared;
 use crate::warp::{LANES, Stop, Warp};
@@ -18,14 +19,15 @@ pub(crate) struct Block<'a> {
     /// Threads.
     pub size: u32,
     pub shared: Shared,
+    pub counts: Counts,
 }
 
 impl Entry {
-    /// Runs a grid of blocks with so many threads each.
+    /// Runs a grid of blocks with so many threads each, and tells what memory had to do.
     ///
     /// # Errors
     /// Names the thread and the instruction that did wrong.
-    pub fn launch(&self, grid: [u32; 3], threads: u32, params: &[u8], device: &mut Device) -> Result<()> {
+    pub fn launch(&self, grid: [u32; 3], threads: u32, params: &[u8], device: &mut Device) -> Result<Counts> {
         if threads == 0 || grid.contains(&0) || threads > self.most_threads {
             let most = self.most_threads;
             return Err(format!("{grid:?} blocks of {threads} threads: there must be some, of at most {most}"));
@@ -33,7 +35,16 @@ impl Entry {
         let all = grid.iter().try_fold(threads, |all, blocks| all.checked_mul(*blocks));
         device.begin(all.ok_or_else(|| format!("{grid:?} blocks of {threads} threads are too many to run here"))?);
         let shared = Shared::new(self.shared, threads);
-        let mut block = Block { entry: self, params, grid, place: [0; 3], number: 0, size: threads, shared };
+        let mut block = Block {
+            entry: self,
+            params,
+            grid,
+            place: [0; 3],
+            number: 0,
+            size: threads,
+            shared,
+            counts: Counts::default(),
+        };
         let mut warps: Vec<Warp> = (0..threads).step_by(LANES).map(|first| Warp::new(self, first, threads)).collect();
         for z in 0..grid[2] {
             for y in 0..grid[1] {
@@ -44,7 +55,7 @@ impl Entry {
                 }
             }
         }
-        Ok(())
+        Ok(block.counts)
     }
 }
 

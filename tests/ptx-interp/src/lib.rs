@@ -1,6 +1,7 @@
 //! Runs PTX without a GPU, for tests. It is strict where a GPU, and `ptxas`, are not.
 //!
-//! In: the text of a module, a [`Device`]'s memory.  Out: what its entries leave there, or the first error.
+//! In: the text of a module, a [`Device`]'s memory.  Out: what its entries leave there and [`Counts`] of what memory had to do,
+//! or the first error.
 //!
 //! Errors are: an instruction, modifier or directive that is not known here; a register, or memory, that is read before it
 //! is written; an address that is outside every allocation, or no multiple of the access's size; two threads of a launch
@@ -17,6 +18,7 @@
 //! | `special`, `copies` | copies to shared memory that are waited for |
 //! | `matrix`, `mma`, `fragment` | matrices in the registers of a warp |
 //! | `memory`, `local`, `shared` | allocations, and who wrote which byte; what each thread has for itself, and a block |
+//! | `counts` | how often memory was asked, and what it took |
 //! | `grid`, `warp`, `step` | blocks and barriers; warps and branches; instructions |
 //!
 //! Invariants: lanes of a warp that part meet again at the first instruction all of them come to; what is found wrong does
@@ -26,6 +28,7 @@ mod code;
 mod compute;
 mod convert;
 mod copies;
+mod counts;
 mod fragment;
 mod grid;
 mod local;
@@ -46,6 +49,7 @@ mod types;
 mod warp;
 
 pub use code::Entry;
+pub use counts::{Counts, Sectors, Waves};
 pub use memory::Device;
 pub use parse::Module;
 

@@ -29,6 +29,7 @@ impl Warp {
         let warp = Who::Warp((self.first as usize / LANES) as u16);
         let addresses = (0..SIDE * load.to.len()).map(|lane| self.address(&load.rows, SIDE * BYTES, lane, block));
         let addresses = addresses.collect::<Result<Vec<u64>>>()?;
+        addresses.chunks(SIDE).for_each(|rows| block.counts.matrices.add(rows, SIDE * BYTES));
         let mut loaded = vec![[0u64; LANES]; load.to.len()];
         for (number, address) in addresses.iter().enumerate() {
             let (matrix, row) = (number / SIDE, number % SIDE);

@@ -105,7 +105,9 @@ impl Shared {
             let mark = self.marks[place];
             match mark.content {
                 Content::Written => {}
-                Content::Nothing => return Err(format!("a read at {address:#x} of shared memory that was never written")),
+                Content::Nothing => {
+                    return Err(format!("a read at {address:#x} of shared memory that was never written"));
+                }
                 Content::Coming => {
                     return Err(format!("a read at {address:#x}, where a copy of {} is under way", mark.writer));
                 }

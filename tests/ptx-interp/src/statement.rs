@@ -58,7 +58,8 @@ impl Names {
         if let Some(code) = self.special(name, &parts, &operands) {
             return Ok((guard, code?));
         }
-        let (types, modifiers): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(|part| Type::from_name(part).is_some());
+        let (types, modifiers): (Vec<&str>, Vec<&str>) =
+            parts.into_iter().partition(|part| Type::from_name(part).is_some());
         let types: Vec<Type> = types.into_iter().filter_map(Type::from_name).collect();
         Ok((guard, self.code(name, &modifiers, &types, &operands)?))
     }

@@ -54,7 +54,10 @@ impl Warp {
             Code::Commit => self.commit(lanes),
             Code::Wait(most) => self.wait(*most, lanes, block)?,
             Code::LoadMatrix(load) => self.load_matrix(load, lanes, block)?,
-            Code::Multiply(mma) => self.multiply(mma, lanes)?,
+            Code::Multiply(mma) => {
+                self.multiply(mma, lanes)?;
+                block.counts.products += u64::from(lanes != 0);
+            }
             Code::WarpBarrier(mask) => {
                 self.check_source(mask, lanes)?;
                 for lane in members(lanes) {
@@ -85,8 +88,10 @@ impl Warp {
         device: &mut Device,
     ) -> Result<()> {
         self.check_source(&address.base, lanes)?;
-        for lane in members(lanes) {
+        let mut addresses = [0; LANES];
+        for (number, lane) in members(lanes).enumerate() {
             let first = self.address(address, ty.bytes * to.len(), lane, block)?;
+            addresses[number] = first;
             let thread = self.first + lane as u32;
             for (place, to) in to.iter().enumerate() {
                 let address = first + (place * ty.bytes) as u64;
@@ -99,6 +104,8 @@ impl Warp {
             }
         }
         to.iter().for_each(|to| self.written[*to] |= lanes);
+        let addresses = &addresses[..lanes.count_ones() as usize];
+        block.counts.add(space, false, addresses, ty.bytes * to.len());
         Ok(())
     }
 
@@ -112,8 +119,10 @@ impl Warp {
         device: &mut Device,
     ) -> Result<()> {
         from.iter().chain([&address.base]).try_for_each(|source| self.check_source(source, lanes))?;
-        for lane in members(lanes) {
+        let mut addresses = [0; LANES];
+        for (number, lane) in members(lanes).enumerate() {
             let first = self.address(address, ty.bytes * from.len(), lane, block)?;
+            addresses[number] = first;
             let thread = self.first + lane as u32;
             for (place, from) in from.iter().enumerate() {
                 let value = self.value(from, lane, block);
@@ -125,6 +134,8 @@ impl Warp {
                 }
             }
         }
+        let addresses = &addresses[..lanes.count_ones() as usize];
+        block.counts.add(space, true, addresses, ty.bytes * from.len());
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! What is wrong is found.
 
 mod block;
+mod fragments;
+mod products;
 
 use crate::{Device, Module};
 
