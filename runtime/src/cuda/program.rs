@@ -176,6 +176,7 @@ fn check_capability(driver: &Driver, device: c_int, code: &str) -> Result<()> {
 fn load_module(driver: &Driver, code: &CStr) -> Result<usize> {
     const ERROR_LOG: c_int = 5;
     const ERROR_LOG_BYTES: c_int = 6;
+    const UNSUPPORTED_VERSION: c_int = 222;
     let mut log = vec![0u8; 8192];
     let (options, mut module) = ([ERROR_LOG, ERROR_LOG_BYTES], 0);
     let values: [*mut c_void; 2] = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
@@ -189,6 +190,13 @@ fn load_module(driver: &Driver, code: &CStr) -> Result<usize> {
             values.as_ptr(),
         )
     };
+    if loaded == UNSUPPORTED_VERSION {
+        let text = code.to_string_lossy();
+        let version = text.split(".version ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("?");
+        return Err(format!(
+            "the NVIDIA driver is too old: it does not know PTX {version}, which the model's code is in"
+        ));
+    }
     driver.check(loaded, "compiling the kernels for this GPU").map_err(|why| {
         let log: Vec<u8> = log.into_iter().take_while(|byte| *byte != 0).collect();
         let log = String::from_utf8_lossy(&log);

@@ -2,7 +2,8 @@
 //! interpreter. For tests.
 //!
 //! In: calls with the types of the real driver.  Out: its results; what the interpreter finds wrong is error 719, whose text
-//! tells it. The GPU is an sm_90, or what `FAKE_CUDA_CAPABILITY` says, with memory for `FAKE_CUDA_BYTES`.
+//! tells it. The GPU is an sm_90, or what `FAKE_CUDA_CAPABILITY` says, with memory for `FAKE_CUDA_BYTES`; the driver is of CUDA
+//! 12.8, or `FAKE_CUDA_VERSION`, and refuses all code with the log `FAKE_CUDA_LOG`, if there is one.
 //!
 //! Invariants: a call before `cuInit`, or on a thread without a context, is an error, as is a handle that was not given
 //! out, a launch that exceeds a limit, a copy out of bounds.
@@ -23,12 +24,11 @@ pub extern "C" fn cuInit(flags: c_uint) -> c_int {
     if flags == 0 { state::initialize() } else { INVALID_VALUE }
 }
 
-/// As the driver has it: 12.0.
+/// As the driver has it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> c_int {
     // SAFETY: the caller's.
-    unsafe { *version = 12_000 };
-    0
+    with(|fake| unsafe { write(version, fake.version) })
 }
 
 /// As the driver has it.

@@ -16,6 +16,7 @@ pub(crate) const INVALID_DEVICE: c_int = 101;
 const INVALID_CONTEXT: c_int = 201;
 const NO_BINARY: c_int = 209;
 const INVALID_PTX: c_int = 218;
+const UNSUPPORTED_VERSION: c_int = 222;
 pub(crate) const INVALID_HANDLE: c_int = 400;
 pub(crate) const NOT_FOUND: c_int = 500;
 pub(crate) const LAUNCH_FAILED: c_int = 719;
@@ -37,6 +38,10 @@ pub(crate) struct Fake {
     pub modules: BTreeMap<usize, Module>,
     /// Compute capability, ten times the major version and the minor one.
     pub capability: c_int,
+    /// 1000 times the major version and 10 times the minor one.
+    pub version: c_int,
+    /// What the compiler says to all code.
+    log: Option<String>,
     /// Sizes of allocations.
     sizes: BTreeMap<u64, usize>,
     most: usize,
@@ -55,6 +60,8 @@ pub(crate) fn initialize() -> c_int {
         memory: Device::new(),
         modules: BTreeMap::new(),
         capability: number("FAKE_CUDA_CAPABILITY", 90) as c_int,
+        version: number("FAKE_CUDA_VERSION", 12_080) as c_int,
+        log: std::env::var("FAKE_CUDA_LOG").ok(),
         sizes: BTreeMap::new(),
         most: number("FAKE_CUDA_BYTES", 4 << 30),
         next: MOST_ENTRIES,
@@ -91,16 +98,37 @@ pub(crate) fn text(error: c_int) -> String {
         NOT_INITIALIZED => "initialization error".into(),
         INVALID_CONTEXT => "invalid device context".into(),
         NO_BINARY => "no kernel image is available for execution on the device".into(),
+        UNSUPPORTED_VERSION => "the provided PTX was compiled with an unsupported toolchain.".into(),
         INVALID_PTX => "a PTX JIT compilation failed".into(),
         LAUNCH_FAILED => fake.as_ref().map_or_else(String::new, |fake| fake.wrong.clone()),
         _ => "error".into(),
     }
 }
 
+/// The first version of the driver that knows a version of PTX, by the list of its releases.
+fn needed(version: &str) -> Option<c_int> {
+    let (major, minor) = version.split_once('.')?;
+    let (major, minor): (c_int, c_int) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(match (major, minor) {
+        (6, 3..=5) => 10_000 + 10 * (minor - 3),
+        (7, 0..=8) => 11_000 + 10 * minor,
+        (8, 0..=5) => 12_000 + 10 * minor,
+        (8, 6) => 12_070,
+        (8, 7) => 12_080,
+        _ => return None,
+    })
+}
+
 impl Fake {
     /// Loads a module; of an error, its number and the log.
     pub fn load(&mut self, text: &str) -> std::result::Result<usize, (c_int, String)> {
+        if let Some(log) = &self.log {
+            return Err((INVALID_PTX, log.clone()));
+        }
         let module = Module::parse(text).map_err(|why| (INVALID_PTX, why))?;
+        if needed(&module.version).is_none_or(|needed| needed > self.version) {
+            return Err((UNSUPPORTED_VERSION, format!("the version is {}", module.version)));
+        }
         let wanted: Option<c_int> = module.target.strip_prefix("sm_").and_then(|digits| digits.parse().ok());
         if wanted.is_none_or(|wanted| wanted > self.capability) {
             return Err((NO_BINARY, format!("the target is {}", module.target)));
