@@ -123,7 +123,8 @@ fn prepare(mut program: Program, options: &Options, placement: Option<Placement>
         target = format!("{} {}", target.trim_end(), capability);
     }
     let mut description = describe(&program, &arena, &options.name, &target, names);
-    description.work = kernels.iter().map(|kernel| kernel.work.clone()).collect();
+    let place = |kernel: &Scheduled| gpu.as_ref().map(|_| kernel.code.place());
+    description.work = kernels.iter().map(|kernel| Work { place: place(kernel), ..kernel.work.clone() }).collect();
     description.weights_bytes = packed.len();
     description.placement = placement.unwrap_or(Placement::usual(packed.len()));
     let arch = architecture(&options.triple).map_err(|e| Error::unsupported(e.to_string()))?;

@@ -12,7 +12,7 @@ use crate::ptx::{self, Capability};
 use crate::schedule::{self, Plan, choose, is_serial};
 use crate::signature::{key, signature};
 use crate::tuning::{Desk, Ignored, Tuning};
-use crate::work::{self, Work};
+use crate::work::{self, Place, Work};
 use crate::x86::{self, Isa};
 use mlc_ir::program::{Kernel, Program, Step};
 use mlc_ir::target::Target;
@@ -48,6 +48,15 @@ impl Code {
     /// Whether it runs on the GPU.
     pub fn on_gpu(&self) -> bool {
         matches!(self, Code::Entry(_))
+    }
+
+    /// Where it runs beside a GPU.
+    pub fn place(&self) -> Place {
+        match self {
+            Code::Entry(_) => Place::Gpu,
+            Code::Cranelift(why) => Place::Processor(why.clone()),
+            Code::Own(_) => Place::Processor("it is the processor's own".into()),
+        }
     }
 }
 

@@ -27,6 +27,19 @@ pub struct Work {
     pub bytes: Option<String>,
     /// The steps of its schedule; none if its points run one by one, in order.
     pub schedule: Vec<String>,
+    /// Where it runs, if the program is for a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// Where a kernel of a program for a GPU runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the GPU.
+    Gpu,
+    /// On the processor; why.
+    Processor(String),
 }
 
 /// The work of a kernel. Its nodes are its name, as long as nothing else is said.
@@ -40,6 +53,7 @@ pub fn of(kernel: &Kernel, program: &Program, steps: &[Step]) -> Work {
         operations: formula(operations(kernel)),
         bytes: formula(bytes(kernel, program)),
         schedule: steps.iter().map(Step::to_string).collect(),
+        place: None,
     }
 }
 

@@ -9,9 +9,10 @@ use crate::interface::{Sizes, formula};
 use crate::roofline::Roofline;
 use crate::text::Side::{Left, Right};
 use crate::text::{table, time};
+use mlc_abi::descriptor::Descriptor;
 use mlc_codegen::artifact::Kind;
 use mlc_codegen::work::Work;
-use mlc_runtime::{Call, Model, Timing};
+use mlc_runtime::{Call, Timing};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -39,8 +40,7 @@ struct Kernel {
 ///
 /// # Errors
 /// If there is none, or it belongs to another build.
-pub fn beside(artifact: &Path, model: &Model) -> Result<Vec<Work>, String> {
-    let descriptor = model.descriptor();
+pub fn beside(artifact: &Path, descriptor: &Descriptor) -> Result<Vec<Work>, String> {
     let path = artifact.with_file_name(Kind::Manifest.file_name(descriptor.name()));
     let text = std::fs::read_to_string(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
     let other = || format!("`{}` belongs to another build", path.display());

@@ -37,6 +37,22 @@ fn a_model_is_built_inspected_and_run() {
 }
 
 #[test]
+fn an_artifact_tells_which_kernels_are_on_the_gpu() {
+    let out = tempfile::tempdir().unwrap();
+    build(out.path(), &["--target", "nvptx64", "--cpu", "sm_80"]);
+    let artifact = out.path().join("digits.so").display().to_string();
+    let seen = mlc(["inspect", &artifact, "--json"]).fine().json();
+    let names = seen["kernels"].as_array().unwrap().iter();
+    let expected: Vec<_> = names.map(|name| serde_json::json!({ "kernel": name, "place": "gpu" })).collect();
+    assert_eq!(seen["gpu"], serde_json::json!(expected));
+    let text = mlc(["inspect", &artifact]).fine().out;
+    assert!(text.contains("0 left to the processor"), "{text}");
+    std::fs::remove_file(out.path().join("digits.json")).unwrap();
+    let text = mlc(["inspect", &artifact]).fine().out;
+    assert!(text.contains("which kernels run there is unknown") && text.contains("digits.json"), "{text}");
+}
+
+#[test]
 fn a_model_runs_without_being_built() {
     for engine in ["compiled", "interpreter"] {
         let args = ["run", &example_text("digits.onnx"), "--engine", engine, "--top", "2", "--json"].map(String::from);

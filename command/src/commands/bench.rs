@@ -120,7 +120,7 @@ fn open(args: &Args, ui: Ui, stages: &mut Stages) -> Result<(Box<Session>, std::
         let Engine::Compiled(session) = engine else {
             return Err(Failure::usage("only compiled code is measured"));
         };
-        let work = beside(&args.file, session.model());
+        let work = beside(&args.file, &session.model().descriptor());
         return Ok((session, work));
     }
     let options = args.source.options()?;

@@ -6,19 +6,23 @@ use crate::interface::Interface;
 use crate::listing::left_to_processor;
 use crate::model::{self, Passes};
 use crate::outcome::Outcome;
+use crate::profile::beside;
 use crate::source::{Kind, ModelArgs, kind};
 use crate::targets::{self, Target};
 use crate::text::{bytes, count};
+use mlc_abi::descriptor::Descriptor;
 use mlc_abi::feature;
 use mlc_codegen::driver::memory;
 use mlc_codegen::kernels::{Schedules, lower_program, schedule_program};
+use mlc_codegen::ptx::Capability;
 use mlc_codegen::tuning::Tuning;
+use mlc_codegen::work::{Place, Work};
 use mlc_ir::Index;
 use mlc_ir::graph::{Graph, NodeKind};
 use mlc_ir::onnx::Attribute;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Show what a model or artifact is: inputs, outputs, operators, sizes.
 ///
@@ -176,8 +180,44 @@ fn artifact(args: &Args) -> Result<Outcome> {
     text += &format!("target   {}, features {}\n", it.architecture().name(), list(&features));
     text += &format!("weights  {}, {place}\narena    {arena}\n", bytes(it.weights_bytes()));
     text += &format!("code     {} in {}\n", bytes(artifact.code_bytes), count(it.kernels().len(), "kernel"));
+    let places = places(&args.file, &it);
+    text += &placed(places.as_ref());
     text += &format!("hash     {:016x}\n", it.content_hash());
-    Ok(Outcome::fine(text, artifact_json(args, &artifact, &interface, &features, place)))
+    let mut json = artifact_json(args, &artifact, &interface, &features, place);
+    json["gpu"] = match places {
+        None => Value::Null,
+        Some(Err(why)) => json!({ "unknown": why }),
+        Some(Ok(work)) => {
+            json!(work.iter().map(|it| json!({ "kernel": it.kernel, "place": it.place })).collect::<Vec<_>>())
+        }
+    };
+    Ok(Outcome::fine(text, json))
+}
+
+/// What each kernel does, or why that is not known.
+type Known = std::result::Result<Vec<Work>, String>;
+
+/// Where the kernels of an artifact for a GPU run, as the manifest beside it says; `None` without a GPU.
+fn places(file: &Path, it: &Descriptor) -> Option<Known> {
+    let gpu = it.target().split_whitespace().next_back().and_then(Capability::from_name);
+    gpu.map(|_| beside(file, it))
+}
+
+fn placed(places: Option<&Known>) -> String {
+    let work = match places {
+        None => return String::new(),
+        Some(Err(why)) => return format!("gpu      which kernels run there is unknown: {why}\n"),
+        Some(Ok(work)) => work,
+    };
+    let (mut there, mut left) = (vec![], vec![]);
+    for it in work {
+        match &it.place {
+            Some(Place::Processor(why)) => left.push(format!("left     `{}`: {why}\n", it.kernel)),
+            _ => there.push(format!("there    `{}`\n", it.kernel)),
+        }
+    }
+    let head = format!("gpu      {}, {} left to the processor\n", count(there.len(), "kernel"), left.len());
+    head + &there.concat() + &left.concat()
 }
 
 fn list(features: &[&str]) -> String {
