@@ -1,4 +1,5 @@
-//! Real models for a GPU: their kernels interpreted behind the driver's functions, against onnxruntime's results; and
+//! Real models for a GPU: their kernels interpreted behind the driver's functions, against onnxruntime's results or what a
+//! processor computes; and
 //! assembled for several generations by NVIDIA's `ptxas`, where it is installed.
 
 use mlc::engine::Engine;
@@ -7,9 +8,11 @@ use mlc::targets::{GPU, find};
 use mlc_codegen::kernels::{Code, Schedules, schedule_program};
 use mlc_codegen::ptx::{self, Capability};
 use mlc_codegen::tuning::Tuning;
-use mlc_ir::Tensor;
+use mlc_frontend::{DimRange, Options};
+use mlc_ir::{Graph, Tensor};
 use mlc_tensorio::relative_to_scale;
 use mlc_tests::{Test, load, model_tests, root};
+use onnx_protobuf::{Message, ModelProto, tensor_shape_proto::dimension::Value, type_proto};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -39,21 +42,74 @@ fn tests(names: &[&str]) -> Vec<Test> {
 fn models_agree_with_onnxruntime() {
     mlc_fake_cuda::install().unwrap_or_else(|why| panic!("{why}"));
     for test in tests(&INTERPRETED) {
-        let graph = mlc_frontend::import(&test.model, &Default::default()).unwrap();
-        let (program, _) = optimize(graph, &Passes::default()).unwrap();
-        let mut engine = Engine::compiled_for(program, find(GPU, Some("sm_75")).unwrap(), 1).unwrap();
+        let graph = mlc_frontend::import(&test.model, &Options::default()).unwrap();
+        let mut engine = engine(graph, GPU, "sm_75");
         for set in &test.sets {
-            let data = load(set).unwrap();
-            let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
-            let outputs = engine.run(&inputs).unwrap_or_else(|why| panic!("{}: {why}", set.display()));
-            assert_eq!(outputs.len(), data.outputs.len(), "{}", set.display());
-            for (number, (got, expected)) in outputs.iter().zip(&data.outputs).enumerate() {
-                let error = relative_to_scale(got, &expected.tensor).unwrap();
-                assert!(error <= TOLERANCE, "{}: output {number} differs by {error:.1e}", set.display());
-            }
+            agrees(&mut engine, set);
         }
         println!("{}: {} cases", test.name, test.sets.len());
     }
+}
+
+#[test]
+fn a_transformer_of_fixed_sizes_agrees_with_onnxruntime() {
+    mlc_fake_cuda::install().unwrap_or_else(|why| panic!("{why}"));
+    let [test] = &tests(&["minilm-l6"])[..] else { panic!("one model") };
+    let dims = [("batch", 1), ("sequence", 16)].map(|(name, size)| (name.to_string(), DimRange::fixed(size)));
+    let graph = mlc_frontend::import(&test.model, &Options { dims: dims.into(), ..Options::default() }).unwrap();
+    let set = test.sets.iter().find(|set| set.ends_with("batch-1-sequence-16")).expect("a case of these sizes");
+    agrees(&mut engine(graph, GPU, "sm_80"), set);
+}
+
+/// The model says that images have 224x224 points, but nothing in it needs that: it ends in an average over all.
+#[test]
+fn a_convolutional_network_on_small_images_agrees_with_the_processor() {
+    const SIDE: i64 = 64;
+    mlc_fake_cuda::install().unwrap_or_else(|why| panic!("{why}"));
+    let [test] = &tests(&["efficientnet-lite0"])[..] else { panic!("one model") };
+    let model = with_side(&std::fs::read(&test.model).unwrap(), SIDE);
+    let dims = vec![("batch".to_string(), DimRange::fixed(1))];
+    let options = Options { dims, ..Options::default() };
+    let graph = || mlc_frontend::import_bytes(model.clone(), test.model.parent(), &options).unwrap();
+    let image: Vec<f32> = (0..3 * SIDE * SIDE).map(|at| ((at * 7919) % 513) as f32 / 256.0 - 1.0).collect();
+    let image = Tensor::from_f32s(vec![1, 3, SIDE as usize, SIDE as usize], &image).unwrap();
+    let [expected, found] = [("host", None), (GPU, Some("sm_80"))].map(|(name, generation)| {
+        let (program, _) = optimize(graph(), &Passes::default()).unwrap();
+        let mut engine = Engine::compiled_for(program, find(name, generation).unwrap(), 1).unwrap();
+        engine.run(std::slice::from_ref(&image)).unwrap()
+    });
+    let error = relative_to_scale(&found[0], &expected[0]).unwrap();
+    assert!(error <= TOLERANCE, "differs by {error:.1e}");
+}
+
+/// A model whose images have another side than it says.
+fn with_side(model: &[u8], side: i64) -> Vec<u8> {
+    let mut model = ModelProto::parse_from_bytes(model).unwrap();
+    for input in &mut model.graph.mut_or_insert_default().input {
+        let Some(type_proto::Value::TensorType(ty)) = &mut input.type_.mut_or_insert_default().value else { continue };
+        for dim in ty.shape.mut_or_insert_default().dim.iter_mut().skip(2) {
+            dim.value = Some(Value::DimValue(side));
+        }
+    }
+    model.write_to_bytes().unwrap()
+}
+
+/// Runs a case, and compares with its outputs.
+fn agrees(engine: &mut Engine, set: &std::path::Path) {
+    let data = load(set).unwrap();
+    let inputs: Vec<Tensor> = data.inputs.iter().map(|input| input.tensor.clone()).collect();
+    let outputs = engine.run(&inputs).unwrap_or_else(|why| panic!("{}: {why}", set.display()));
+    assert_eq!(outputs.len(), data.outputs.len(), "{}", set.display());
+    for (number, (got, expected)) in outputs.iter().zip(&data.outputs).enumerate() {
+        let error = relative_to_scale(got, &expected.tensor).unwrap();
+        assert!(error <= TOLERANCE, "{}: output {number} differs by {error:.1e}", set.display());
+    }
+}
+
+/// A graph compiled for a machine.
+fn engine(graph: Graph, name: &str, generation: &str) -> Engine {
+    let (program, _) = optimize(graph, &Passes::default()).unwrap();
+    Engine::compiled_for(program, find(name, Some(generation)).unwrap(), 1).unwrap()
 }
 
 #[test]
