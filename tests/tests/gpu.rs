@@ -1,6 +1,5 @@
 //! Real models for a GPU: their kernels interpreted behind the driver's functions, against onnxruntime's results or what a
-//! processor computes; and
-//! assembled for several generations by NVIDIA's `ptxas`, where it is installed.
+//! processor computes; and assembled for several generations by NVIDIA's `ptxas`, where it is installed.
 
 use mlc::engine::Engine;
 use mlc::model::{Passes, optimize};

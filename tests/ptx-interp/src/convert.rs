@@ -106,3 +106,23 @@ fn toward_zero(x: f64) -> u64 {
     let beyond = f64::from(near).abs() > x.abs();
     single(if beyond { f32::from_bits(near.to_bits() - 1) } else { near })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensor_floats_are_rounded_away_from_zero_where_both_are_as_near() {
+        for (x, expected) in [(0x3f80_1000, 0x3f80_2000), (0x3f80_0fff, 0x3f80_0000), (0xbf80_1000, 0xbf80_2000)] {
+            assert_eq!(tf32(x), expected, "{x:#x}");
+        }
+        assert_eq!(tf32(f32::INFINITY.to_bits()), f32::INFINITY.to_bits());
+        assert!(f32::from_bits(tf32(f32::NAN.to_bits())).is_nan());
+    }
+
+    #[test]
+    fn the_first_of_two_is_the_high_half() {
+        let (both, operands) = pack(&["rn", "f16x2"], &[Type { kind: Kind::Float, bytes: 4 }]).unwrap();
+        assert_eq!((both(single(1.0), single(-2.0), 0), operands), (0x3c00_c000, 2));
+    }
+}
