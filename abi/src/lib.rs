@@ -26,7 +26,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::{offset_of, size_of};
 
 /// The version of everything in this crate; an artifact carries it and a host refuses others.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// The C declarations of [`Tensor`], [`Host`] and [`KernelFn`], with their own include guard.
 pub const C_TYPES: &str = include_str!("../include/mlc_types.h");
@@ -270,6 +270,6 @@ mod tests {
             [0, 4, 8, 16, 24, 32, 40]
         );
         assert_eq!([Device::CTX, Device::BEGIN, Device::LAUNCH, Device::COPY], [0, 8, 16, 24]);
-        assert!(C_TYPES.contains("#define MLC_ABI 2u"));
+        assert!(C_TYPES.contains("#define MLC_ABI 3u"));
     }
 }

@@ -21,7 +21,7 @@
 
 #include <stdint.h>
 
-#define MLC_ABI 2u
+#define MLC_ABI 3u
 
 /* Element types; the numbers are those of ONNX (TensorProto.DataType). */
 enum {
