@@ -90,6 +90,11 @@ impl DType {
         matches!(self, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
     }
 
+    /// Floating-point of 16 bits.
+    pub fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
+    }
+
     /// Signed or unsigned integer; `Bool` is none.
     pub fn is_int(self) -> bool {
         self.is_signed_int() || self.is_unsigned_int()

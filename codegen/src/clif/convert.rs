@@ -14,8 +14,7 @@ impl Emitter<'_> {
         if from == to {
             return Ok(a.clone());
         }
-        let half = |dtype| matches!(dtype, DType::F16 | DType::BF16);
-        if half(from) || half(to) {
+        if from.is_half() || to.is_half() {
             return self.convert_half(to, a);
         }
         if a.ty.lanes == 1 {

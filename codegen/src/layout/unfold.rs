@@ -5,12 +5,9 @@
 
 use super::assign::for_kernels;
 use crate::schedule::loads;
-use mlc_ir::program::{Buffer, Expr, ExprKind, Kernel, Program, Stage, Step, Store, StoreMode, interp};
+use mlc_ir::program::{Axis, Buffer, Expr, ExprKind, Kernel, Program, interp};
 use mlc_ir::target::Target;
 use mlc_ir::{DType, Index, Name};
-
-/// Elements of a constant that are computed, at most.
-const WORK: i64 = 1 << 26;
 
 /// Computes what folds convert.
 pub(super) fn unfold(program: &mut Program, target: &Target) {
@@ -65,33 +62,10 @@ fn axes(expr: &Expr) -> Vec<Name> {
 
 /// A constant with the values of an expression at all points of its axes.
 fn compute(expr: &Expr, axes: &[Name], kernel: &Kernel, program: &mut Program) -> Option<u32> {
-    let of = kernel.axes.iter().filter(|axis| axes.contains(&axis.name)).cloned().collect();
-    let shape: Vec<Index> = axes.iter().map(|axis| kernel.extent(axis).cloned()).collect::<Option<_>>()?;
-    Index::product(&shape).as_const().filter(|elements| *elements <= WORK)?;
-    let mut read: Vec<u32> = loads(expr).into_iter().map(|load| load.0).collect();
-    read.sort_unstable();
-    read.dedup();
-    let number = |buffer: u32| read.iter().position(|b| *b == buffer).unwrap_or(0) as u32;
-    let value = expr.transform(&mut |e| match e.kind() {
-        ExprKind::Load { buffer, index } => Expr::load(e.dtype(), number(*buffer), index.clone()),
-        _ => e,
-    });
-    let made = Buffer { name: "unfolded".into(), dtype: expr.dtype(), shape, constant: None };
-    let store = Store {
-        buffer: read.len() as u32,
-        index: axes.iter().map(|axis| Index::var(axis.clone())).collect(),
-        only: vec![],
-        mode: StoreMode::Set,
-    };
-    let stage = Stage { axes: axes.to_vec(), reduce: None, value, store: Some(store) };
-    let buffers = read.iter().map(|buffer| program.buffer(*buffer).clone()).chain([made.clone()]).collect();
-    let alone = Program {
-        buffers,
-        outputs: vec![read.len() as u32],
-        body: vec![Step::Kernel(Kernel { name: "unfold".into(), axes: of, stages: vec![stage] })],
-        ..Program::default()
-    };
-    let tensor = interp::run(&alone, &[]).ok()?.pop()?;
-    let name = program.buffer(*read.first()?).name.clone();
-    Some(program.add_buffer(Buffer { name, constant: Some(tensor), ..made }))
+    let of = |name: &Name| kernel.axes.iter().find(|axis| axis.name == *name).cloned();
+    let axes: Vec<Axis> = axes.iter().map(of).collect::<Option<_>>()?;
+    let tensor = interp::tabulate(expr, &axes, &program.buffers)?;
+    let name = program.buffer(loads(expr).first()?.0).name.clone();
+    let shape = axes.into_iter().map(|axis| axis.extent).collect();
+    Some(program.add_buffer(Buffer { name, dtype: expr.dtype(), shape, constant: Some(tensor) }))
 }

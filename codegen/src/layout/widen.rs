@@ -21,13 +21,9 @@ pub(super) fn widen(program: &mut Program, target: &Target) {
     for_kernels(&mut program.body, &mut |kernel| widen_kernel(kernel, &wide));
 }
 
-fn is_half(dtype: DType) -> bool {
-    matches!(dtype, DType::F16 | DType::BF16)
-}
-
 /// The buffers that only kernels of the program know, and that no store rounds while it adds.
 fn buffers(program: &Program) -> HashSet<u32> {
-    let mut wide: HashSet<u32> = (0..).zip(&program.buffers).filter(|it| is_half(it.1.dtype)).map(|it| it.0).collect();
+    let mut wide: HashSet<u32> = (0..).zip(&program.buffers).filter(|it| it.1.dtype.is_half()).map(|it| it.0).collect();
     let states = program.states.iter().flat_map(|state| [state.0, state.1]);
     let known: HashSet<u32> = program.inputs.iter().chain(&program.outputs).copied().chain(states).collect();
     wide.retain(|buffer| program.buffer(*buffer).constant.is_none() && !known.contains(buffer));
@@ -51,13 +47,13 @@ fn widen_kernel(kernel: &mut Kernel, buffers: &HashSet<u32>) {
             _ => false,
         };
         stage.value = stage.value.transform(&mut |e| match e.kind() {
-            ExprKind::Load { .. } | ExprKind::Stage(_) if is_wide(&e) && is_half(e.dtype()) => {
+            ExprKind::Load { .. } | ExprKind::Stage(_) if is_wide(&e) && e.dtype().is_half() => {
                 Expr::new(DType::F32, e.kind().clone()).cast(e.dtype())
             }
-            ExprKind::Cast(half) if is_half(half.dtype()) => float_of(half).cast(e.dtype()),
+            ExprKind::Cast(half) if half.dtype().is_half() => float_of(half).cast(e.dtype()),
             _ => e,
         });
-        if is_half(stage.value.dtype()) && stage.reduce.is_none() {
+        if stage.value.dtype().is_half() && stage.reduce.is_none() {
             stage.value = float_of(&stage.value);
             stages.insert(number);
         }

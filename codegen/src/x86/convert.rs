@@ -59,7 +59,7 @@ impl Selector<'_> {
     }
 
     fn convert_lanes(&mut self, ty: Type, from: Type, a: &Operand) -> Result<V> {
-        let size = self.size(Type { dtype: held(ty.dtype), ..ty })?;
+        let size = self.size(table::held(ty))?;
         match (from.dtype, ty.dtype) {
             (DType::I32, DType::F32) => {
                 let a = self.arg(a, from)?;
@@ -127,11 +127,6 @@ impl Selector<'_> {
             _ => refuse(format!("the bits of {from} as {ty}")),
         }
     }
-}
-
-/// As what type lanes are held: bytes are widened.
-fn held(dtype: DType) -> DType {
-    if matches!(dtype, DType::I8 | DType::U8) { DType::I32 } else { dtype }
 }
 
 fn one(dtype: DType) -> Operand {

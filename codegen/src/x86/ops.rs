@@ -139,11 +139,10 @@ impl Selector<'_> {
 
     /// Loads the first lanes; the others are 0.
     fn load_first(&mut self, ty: Type, from: &Access, first: &Index) -> Result<V> {
-        let wide = Type { dtype: DType::I32, ..ty };
         let (codes, size) = match ty.dtype {
             _ if class(ty) != Class::Vector || ty.lanes == 1 => return refuse(format!("a masked load of {ty}")),
-            DType::I8 => (&table::WIDEN_SIGNED_BYTES, self.size(wide)?),
-            DType::U8 => (&table::WIDEN_BYTES, self.size(wide)?),
+            DType::I8 => (&table::WIDEN_SIGNED_BYTES, self.size(table::held(ty))?),
+            DType::U8 => (&table::WIDEN_BYTES, self.size(table::held(ty))?),
             DType::F16 => (&table::FLOAT_OF_HALF, self.size(ty)?),
             _ => (&table::LOAD, self.size(ty)?),
         };
@@ -175,7 +174,7 @@ impl Selector<'_> {
             (Class::Vector, _) if matches!(ty.dtype, DType::I8 | DType::U8) => {
                 // Bytes are widened at once; only their conversion may read them.
                 let codes = if ty.dtype == DType::I8 { &table::WIDEN_SIGNED_BYTES } else { &table::WIDEN_BYTES };
-                let size = self.size(Type { dtype: DType::I32, ..ty })?;
+                let size = self.size(table::held(ty))?;
                 Ok(self.make(codes, size, &[Arg::Mem(from)]))
             }
             (Class::Vector, _) => {
@@ -190,7 +189,7 @@ impl Selector<'_> {
             return self.load(ty, from);
         }
         if matches!(ty.dtype, DType::I8 | DType::U8) {
-            let size = self.size(Type { dtype: DType::I32, ..ty })?;
+            let size = self.size(table::held(ty))?;
             let one = self.load_int(ty.dtype, from)?;
             return Ok(self.splat_int(size, one));
         }
@@ -215,7 +214,7 @@ impl Selector<'_> {
             (Class::Vector, _) if ty.dtype == DType::F16 => return self.store_half(ty, to, v, mask),
             (Class::Vector, 1) => (table::STORE_SCALAR.at(self.isa, Size::Xmm), Size::Xmm),
             (Class::Vector, _) if matches!(ty.dtype, DType::I8 | DType::U8) => {
-                let size = self.size(Type { dtype: DType::I32, ..ty })?;
+                let size = self.size(table::held(ty))?;
                 if self.isa == Isa::Avx2 {
                     self.pack_bytes(ty.dtype, size, to, v);
                     return Ok(());

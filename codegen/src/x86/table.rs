@@ -193,6 +193,14 @@ pub fn takes_memory(code: Code) -> bool {
     TAKE.iter().any(|codes| codes.contains(code))
 }
 
+/// The type as which lanes are held: bytes are widened when they are loaded.
+pub fn held(ty: Type) -> Type {
+    match ty.dtype {
+        DType::I8 | DType::U8 => Type { dtype: DType::I32, ..ty },
+        _ => ty,
+    }
+}
+
 /// The size of lanes of 32 bits, as which half floats are held.
 pub fn size(ty: Type) -> Result<Size> {
     match (ty.dtype, ty.lanes) {

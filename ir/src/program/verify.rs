@@ -297,7 +297,7 @@ impl Walk<'_, '_, '_> {
 
 /// Whether arithmetic is done in a type.
 fn computes(dtype: DType) -> bool {
-    !matches!(dtype, DType::F16 | DType::BF16)
+    !dtype.is_half()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Invariants: the products differ in weights and in the number of columns alone; nothing is computed otherwise, and no
 //! weights are there twice. The kernel runs where the first of the group ran.
 
-use super::cost::{factors, load_vars};
+use super::cost::load_vars;
 use super::report::{Report, Rule};
 use super::rewrite::{loads, looks_up, rewrite, tree_size};
 use super::work::{Item, Place, Work, reads};
@@ -84,13 +84,7 @@ fn groups(work: &Work) -> Vec<Group> {
 fn with_weights(work: &Work, kernel: &Kernel) -> Option<(String, Name)> {
     let mut folds = kernel.stages.iter().filter(|stage| stage.reduce.is_some());
     let (fold, None) = (folds.next()?, folds.next()) else { return None };
-    let (a, b) = factors(fold)?;
-    let constant = |factor: &Expr| loads(factor).iter().all(|load| work.buffers[load.0 as usize].constant.is_some());
-    let (activation, weights) = match (constant(&a), constant(&b)) {
-        (true, false) => (b, a),
-        (false, true) => (a, b),
-        _ => return None,
-    };
+    let (activation, weights) = work.with_weights(fold)?;
     let rows = load_vars(&activation);
     let own = load_vars(&weights);
     let mut columns = fold.axes.iter().filter(|axis| own.contains(*axis) && !rows.contains(*axis));

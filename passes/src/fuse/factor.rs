@@ -5,7 +5,7 @@
 //! Invariant: what stands behind the sum is a constant or a weight; a sum is rounded otherwise, but no more often.
 
 use super::cost::load_vars;
-use super::rewrite::{each, loads, replace_stages};
+use super::rewrite::{each, insert_stage};
 use super::simplify::simplify;
 use super::work::{Item, Work};
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
@@ -29,9 +29,8 @@ fn split(work: &Work, stage: &Stage) -> Option<(Expr, Vec<Expr>)> {
     let constant = |factor: &Expr| {
         let mut made = true;
         each(factor, &mut |node| made &= !matches!(node.kind(), ExprKind::Stage(_) | ExprKind::Index(_)));
-        let weights = loads(factor).iter().all(|(buffer, _)| work.buffers[*buffer as usize].constant.is_some());
         let folded = load_vars(factor);
-        made && weights && reduce.axes.iter().all(|axis| !folded.contains(axis))
+        made && work.is_constant(factor) && reduce.axes.iter().all(|axis| !folded.contains(axis))
     };
     let mut behind = Vec::new();
     let inside = without(&stage.value, &constant, &mut behind)?;
@@ -46,28 +45,19 @@ fn without(product: &Expr, out: &dyn Fn(&Expr) -> bool, taken: &mut Vec<Expr>) -
     }
     let ExprKind::Binary(Binary::Mul, a, b) = product.kind() else { return Some(product.clone()) };
     match (without(a, out, taken), without(b, out, taken)) {
-        (Some(a), Some(b)) => Some(Expr::new(product.dtype(), ExprKind::Binary(Binary::Mul, a, b))),
+        (Some(a), Some(b)) => Some(a.binary(Binary::Mul, &b)),
         (one, other) => one.or(other),
     }
 }
 
-/// The kernel with one map more, which multiplies and stores.
+/// The kernel with one stage more: the sum, before the map that multiplies and stores.
 fn moved(kernel: &Kernel, number: usize, inside: Expr, behind: &[Expr]) -> Kernel {
     let mut kernel = kernel.clone();
-    for stage in &mut kernel.stages[number + 1..] {
-        let later = |n: usize, node: &Expr| match n >= number {
-            true => Expr::new(node.dtype(), ExprKind::Stage(n + 1)),
-            false => node.clone(),
-        };
-        stage.value = replace_stages(&stage.value, &later);
-    }
-    let stage = &mut kernel.stages[number];
-    let dtype = inside.dtype();
-    stage.value = inside;
-    let sum = Expr::new(dtype, ExprKind::Stage(number));
-    let times = |a: Expr, b: &Expr| Expr::new(dtype, ExprKind::Binary(Binary::Mul, a, b.clone()));
-    let value = behind.iter().fold(sum, times);
-    let map = Stage { axes: stage.axes.clone(), reduce: None, value, store: stage.store.take() };
-    kernel.stages.insert(number + 1, map);
+    let sum = Stage { value: inside, store: None, ..kernel.stages[number].clone() };
+    let result = Expr::new(sum.value.dtype(), ExprKind::Stage(number));
+    insert_stage(&mut kernel, number, sum);
+    let map = &mut kernel.stages[number + 1];
+    map.reduce = None;
+    map.value = behind.iter().fold(result, |product, factor| product.binary(Binary::Mul, factor));
     kernel
 }

@@ -12,9 +12,9 @@ use super::simplify::simplify;
 use super::unfold;
 use super::work::{Item, Place, Work, reads};
 use mlc_ir::index::Atom;
-use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
+use mlc_ir::program::{Axis, Buffer, Expr, ExprKind, Kernel, Stage, interp};
 use mlc_ir::tile::Binary;
-use mlc_ir::{DType, Facts, Index};
+use mlc_ir::{DType, Facts, Index, Name, Tensor};
 use std::collections::BTreeSet;
 
 /// How often elements of cheap arithmetic may be read in all.
@@ -30,7 +30,7 @@ pub struct Pointwise<'a> {
     /// The element, in the buffer's type.
     value: Expr,
     class: Class,
-    /// Whether it is made of weights that have fewer bytes.
+    /// Whether it is made, cheaply, of weights that have fewer bytes.
     unfolds: bool,
 }
 
@@ -48,13 +48,22 @@ impl<'a> Pointwise<'a> {
         let distinct: BTreeSet<_> = store.index.iter().filter_map(Index::as_var).collect();
         let whole = store.index.iter().zip(&buffer.shape).all(in_order) && distinct.len() == kernel.axes.len();
         let value = value.cast(buffer.dtype);
-        let unfolds = unfold::unfolds(work, &value);
-        whole.then(|| Pointwise { buffer: store.buffer, kernel, class: class(&value), value, unfolds })
+        let class = class(&value);
+        let unfolds = class != Class::Expensive && unfold::unfolds(work, &value);
+        whole.then_some(Pointwise { buffer: store.buffer, kernel, class, value, unfolds })
     }
 
     /// The element at a place.
     fn at(&self, index: &[Index], facts: &Facts) -> Expr {
         substitute(&self.value, facts, &self.axes_at(index))
+    }
+
+    /// All elements, if they depend on constants alone.
+    pub fn table(&self, buffers: &[Buffer]) -> Option<Tensor> {
+        let store = self.kernel.stages[0].store.iter().flat_map(|store| &store.index);
+        let axis = |name: &Name| self.kernel.axes.iter().find(|axis| axis.name == *name).cloned();
+        let axes: Vec<Axis> = store.filter_map(Index::as_var).map(axis).collect::<Option<_>>()?;
+        interp::tabulate(&self.value, &axes, buffers)
     }
 
     fn axes_at(&self, index: &[Index]) -> Substitution {

@@ -145,6 +145,13 @@ pub fn looks_up(kernel: &Kernel, buffer: u32) -> bool {
     found.contains(&buffer)
 }
 
+/// Puts a stage before another; nobody reads it yet.
+pub fn insert_stage(kernel: &mut Kernel, at: usize, stage: Stage) {
+    let moved = |n: usize, node: &Expr| Expr::new(node.dtype(), ExprKind::Stage(n + usize::from(n >= at)));
+    kernel.stages.iter_mut().for_each(|stage| stage.value = replace_stages(&stage.value, &moved));
+    kernel.stages.insert(at, stage);
+}
+
 /// Stage numbers in an expression replaced.
 pub fn replace_stages(expr: &Expr, with: &dyn Fn(usize, &Expr) -> Expr) -> Expr {
     rewrite(expr, &mut |node| match node.kind() {

@@ -5,21 +5,14 @@
 //! Invariant: a part mentions inner axes, else it is hoisted anyway, and the stages that have it loop over no other.
 
 use super::cost::{Class, class};
-use super::rewrite::{each, replace_stages, rewrite};
+use super::rewrite::{each, insert_stage, rewrite};
 use mlc_ir::Name;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Stage};
 
 /// Gives each dear part that several stages have a stage of its own.
 pub fn share(kernel: &mut Kernel) {
     while let Some((first, part, axes)) = find(kernel) {
-        for stage in &mut kernel.stages {
-            let later = |n: usize, node: &Expr| match n >= first {
-                true => Expr::new(node.dtype(), ExprKind::Stage(n + 1)),
-                false => node.clone(),
-            };
-            stage.value = replace_stages(&stage.value, &later);
-        }
-        kernel.stages.insert(first, Stage { axes, reduce: None, value: part.clone(), store: None });
+        insert_stage(kernel, first, Stage { axes, reduce: None, value: part.clone(), store: None });
         let shared = Expr::new(part.dtype(), ExprKind::Stage(first));
         for stage in &mut kernel.stages[first + 1..] {
             stage.value = rewrite(&stage.value, &mut |node| if node == part { shared.clone() } else { node });

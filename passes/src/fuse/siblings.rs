@@ -6,7 +6,6 @@
 //! Invariant: rows are read from where they are near, for both panels of weights stay there from block to block
 //! ([`NEAR`]).
 
-use super::cost::factors;
 use super::rewrite::{Substitution, loads, replace_stages};
 use super::rows;
 use super::simplify::substitute_stage;
@@ -35,13 +34,7 @@ fn activation(work: &Work, kernel: &Kernel) -> Option<Expr> {
     let (fold, maps) = kernel.stages.split_first()?;
     let plain = kernel.stages.iter().all(|stage| stage.axes.len() == outer) && maps.iter().all(|s| s.reduce.is_none());
     let one = fold.reduce.as_ref().is_some_and(|reduce| reduce.axes.len() == 1);
-    let (a, b) = factors(fold).filter(|_| plain && one)?;
-    let weight = |of: &Expr| loads(of).iter().all(|load| work.buffers[load.0 as usize].constant.is_some());
-    match (weight(&a), weight(&b)) {
-        (false, true) => Some(a),
-        (true, false) => Some(b),
-        _ => None,
-    }
+    work.with_weights(fold).filter(|_| plain && one).map(|(activation, _)| activation)
 }
 
 type Product<'a> = (Place, &'a Kernel, &'a Expr);

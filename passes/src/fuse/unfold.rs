@@ -8,9 +8,8 @@ use super::inline::Pointwise;
 use super::report::{Report, Rule};
 use super::rewrite::loads;
 use super::work::{Item, Place, Work, reads};
-use crate::fuse::finish::rename_buffers;
-use mlc_ir::program::{Expr, Kernel, Program, Step, interp};
-use mlc_ir::{DType, Index, Tensor};
+use mlc_ir::Tensor;
+use mlc_ir::program::{Buffer, Expr};
 
 /// Rows for which an element is converted again and again rather than once for all.
 pub const ROWS: i64 = 256;
@@ -19,20 +18,13 @@ pub const ROWS: i64 = 256;
 const GROWTH: usize = 4;
 /// and so many more.
 const SPARE: usize = 1 << 16;
-/// Elements that are computed while building, at most.
-const WORK: usize = 1 << 26;
 
-/// Whether an element is made of weights alone, and these have fewer bytes.
+/// Whether an element is made of weights alone, and the largest of these has fewer bytes an element.
 pub fn unfolds(work: &Work, value: &Expr) -> bool {
+    let elements = |weights: &&Buffer| weights.constant.as_ref().map_or(0, Tensor::len);
     let loads = loads(value);
-    let bytes = |dtype: DType| dtype.bytes();
-    let constant = |(buffer, _): &(u32, Vec<Index>)| work.buffers[*buffer as usize].constant.is_some();
-    let large = loads.iter().map(|(buffer, _)| &work.buffers[*buffer as usize]).max_by_key(|buffer| size(buffer));
-    loads.iter().all(constant) && large.is_some_and(|weights| bytes(weights.dtype) < bytes(value.dtype()))
-}
-
-fn size(buffer: &mlc_ir::program::Buffer) -> usize {
-    buffer.constant.as_ref().map_or(0, |tensor| tensor.shape().iter().product())
+    let largest = loads.iter().map(|load| &work.buffers[load.0 as usize]).max_by_key(elements);
+    work.is_constant(value) && largest.is_some_and(|weights| weights.dtype.bytes() < value.dtype().bytes())
 }
 
 /// Computes what is left of the kernels that read constants alone.
@@ -52,26 +44,15 @@ pub fn compute(work: &mut Work, report: &mut Report) {
 }
 
 fn computed(work: &Work, place: Place) -> Option<(u32, Tensor)> {
-    let buffer = Pointwise::new(work, place)?.buffer;
-    let kernel = work.kernel(place)?;
-    let given: Vec<&Tensor> =
-        reads(kernel).iter().map(|read| work.buffers[*read as usize].constant.as_ref()).collect::<Option<_>>()?;
-    let shape = &work.buffers[buffer as usize].shape;
-    let elements = Index::product(shape).as_const().and_then(|n| usize::try_from(n).ok())?;
-    let made = elements * work.buffers[buffer as usize].dtype.bytes();
-    let given: usize = given.iter().map(|tensor| tensor.bytes().len()).sum();
-    let worth = elements <= WORK && made <= GROWTH * given + SPARE && !work.outputs.contains(&buffer);
-    worth.then(|| run(work, kernel, buffer)).flatten().map(|tensor| (buffer, tensor))
-}
-
-/// What a kernel without inputs writes to a buffer.
-fn run(work: &Work, kernel: &Kernel, output: u32) -> Option<Tensor> {
-    let mut numbers = reads(kernel);
-    numbers.push(output);
-    let place = |buffer: u32| numbers.iter().position(|n| *n == buffer).map_or(buffer, |n| n as u32);
-    let mut body = vec![Step::Kernel(kernel.clone())];
-    rename_buffers(&mut body, &place);
-    let buffers = numbers.iter().map(|n| work.buffers[*n as usize].clone()).collect();
-    let program = Program { buffers, body, outputs: vec![place(output)], ..Program::default() };
-    interp::run(&program, &[]).ok()?.pop()
+    let pointwise = Pointwise::new(work, place)?;
+    let buffer = &work.buffers[pointwise.buffer as usize];
+    let bytes = |buffer: &u32| Some(work.buffers[*buffer as usize].constant.as_ref()?.bytes().len());
+    let given: usize = reads(work.kernel(place)?).iter().map(bytes).sum::<Option<usize>>()?;
+    let shape = buffer.shape.iter().map(|dim| usize::try_from(dim.as_const()?).ok()).collect::<Option<Vec<_>>>()?;
+    let made = shape.iter().product::<usize>() * buffer.dtype.bytes();
+    if made > GROWTH * given + SPARE || work.outputs.contains(&pointwise.buffer) {
+        return None;
+    }
+    let tensor = pointwise.table(&work.buffers)?.reshaped(shape).ok()?;
+    Some((pointwise.buffer, tensor))
 }

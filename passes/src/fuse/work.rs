@@ -2,8 +2,9 @@
 //!
 //! Invariant: `uses` says what the slots say; only [`Work::set`] changes a slot.
 
-use super::rewrite::each_index;
-use mlc_ir::program::{Buffer, ExprKind, Kernel, Program, Step, StoreMode, lookups};
+use super::cost::factors;
+use super::rewrite::{each_index, loads};
+use mlc_ir::program::{Buffer, Expr, ExprKind, Kernel, Program, Stage, Step, StoreMode, lookups};
 use mlc_ir::{Facts, Index, Name};
 use std::collections::{BTreeSet, HashSet};
 
@@ -197,6 +198,21 @@ impl Work {
     /// Everything that writes a buffer.
     pub fn writers(&self, buffer: u32) -> &BTreeSet<Place> {
         &self.uses[buffer as usize].writers
+    }
+
+    /// Whether all that an expression loads are constants.
+    pub fn is_constant(&self, expr: &Expr) -> bool {
+        loads(expr).iter().all(|load| self.buffers[load.0 as usize].constant.is_some())
+    }
+
+    /// What a contraction multiplies with weights, and these; `None` if it has none, or nothing else.
+    pub fn with_weights(&self, stage: &Stage) -> Option<(Expr, Expr)> {
+        let (a, b) = factors(stage)?;
+        match (self.is_constant(&a), self.is_constant(&b)) {
+            (false, true) => Some((a, b)),
+            (true, false) => Some((b, a)),
+            _ => None,
+        }
     }
 
     /// The kernel that alone writes a buffer, all of it, before anything reads it in the same block or inside of it.

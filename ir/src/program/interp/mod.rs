@@ -8,6 +8,9 @@
 
 mod compile;
 mod eval;
+mod table;
+
+pub use table::tabulate;
 
 use super::{Kernel, Program, Stage, Step};
 use crate::tensor::Scalar;

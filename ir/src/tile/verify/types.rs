@@ -44,7 +44,7 @@ impl Verifier<'_> {
     /// Arithmetic has no half floats.
     pub(super) fn computable(&self, ty: Type) -> Check {
         self.lanes(ty)?;
-        if matches!(ty.dtype, DType::F16 | DType::BF16) {
+        if ty.dtype.is_half() {
             return Err(format!("{} is only loaded, stored and converted", ty.dtype));
         }
         Ok(())
