@@ -1,55 +1,13 @@
-//! The entry, loops, branches and cells.
+//! Loops, branches and cells.
 
 use super::align;
 use super::crew::{self, Touched};
 use super::index::Level;
 use super::register::{Class, Reg, Val, bits};
-use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Phase, Row, Space, Tile, Type};
+use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Row, Tile, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::HashMap;
 use std::fmt::Write;
-
-/// The entry of a linear tile, under a name.
-///
-/// # Errors
-/// If the tile needs something that entries do not have.
-pub fn emit(tile: &Tile, name: &str) -> Result<String> {
-    if tile.phase != Phase::Linear {
-        return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
-    }
-    let mut emitter = Emitter {
-        text: String::new(),
-        tile,
-        used: [0; Class::ALL.len()],
-        labels: 0,
-        bases: vec![],
-        kept: 0,
-        crew: crew::crew(tile),
-        thread: None,
-        abreast: false,
-        touched: Touched::default(),
-        symbols: HashMap::new(),
-        names: HashMap::new(),
-        multiples: HashMap::new(),
-        loaded: HashMap::new(),
-        advancing: vec![],
-        levels: vec![Level::default()],
-    };
-    emitter.tile()?;
-    Ok(emitter.entry(name))
-}
-
-/// Bytes of an entry's parameters that every generation takes.
-const MOST_ARGS: usize = 500;
-
-/// The array that is a thread's scratch memory, or a block's.
-const SCRATCH: &str = "scratch";
-
-/// A thread's bytes at most: a driver sets so much aside for every thread that a GPU has room for.
-const MOST_LOCAL: i64 = 4096;
-
-/// A block's bytes at most, on every generation.
-const MOST_SHARED: i64 = 48 << 10;
 
 /// What a name stands for.
 #[derive(Clone)]
@@ -73,11 +31,11 @@ pub(super) struct Emitter<'a> {
     pub text: String,
     pub tile: &'a Tile,
     /// Registers of each class.
-    used: [usize; Class::ALL.len()],
+    pub used: [usize; Class::ALL.len()],
     labels: usize,
     pub bases: Vec<Reg>,
     /// Bytes of scratch memory.
-    kept: i64,
+    pub kept: i64,
     /// Threads of a block, where it runs a task together.
     pub crew: Option<u32>,
     /// Then this one's number.
@@ -96,7 +54,28 @@ pub(super) struct Emitter<'a> {
     pub levels: Vec<Level>,
 }
 
-impl Emitter<'_> {
+impl<'a> Emitter<'a> {
+    pub fn new(tile: &'a Tile) -> Emitter<'a> {
+        Emitter {
+            text: String::new(),
+            tile,
+            used: [0; Class::ALL.len()],
+            labels: 0,
+            bases: vec![],
+            kept: 0,
+            crew: crew::crew(tile),
+            thread: None,
+            abreast: false,
+            touched: Touched::default(),
+            symbols: HashMap::new(),
+            names: HashMap::new(),
+            multiples: HashMap::new(),
+            loaded: HashMap::new(),
+            advancing: vec![],
+            levels: vec![Level::default()],
+        }
+    }
+
     pub fn reg(&mut self, class: Class) -> Reg {
         let number = self.used[class as usize];
         self.used[class as usize] += 1;
@@ -131,97 +110,6 @@ impl Emitter<'_> {
     pub fn jump_if(&mut self, predicate: Reg, holds: bool, label: &str) {
         let not = if holds { "" } else { "!" };
         let _ = writeln!(self.text, "\t@{not}{predicate} bra {label};");
-    }
-
-    fn entry(self, name: &str) -> String {
-        let args = 8 * (self.given() + self.symbols.len()).max(1);
-        let threads = self.crew.unwrap_or(super::BLOCK);
-        let mut text = format!(
-            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {threads}, 1, 1\n{{\n",
-            self.tile.name.replace(|c: char| c.is_control(), " "),
-        );
-        if self.kept > 0 {
-            let _ = writeln!(text, "\t.{} .align {} .b8 {SCRATCH}[{}];", self.near(), align::BASE, self.kept);
-        }
-        for class in Class::ALL {
-            let ((letter, ty), count) = (class.names(), self.used[class as usize]);
-            if count > 0 {
-                let _ = writeln!(text, "\t.reg .{ty} %{letter}<{count}>;");
-            }
-        }
-        text + &self.text + "}\n"
-    }
-
-    fn tile(&mut self) -> Result<()> {
-        let tile = self.tile;
-        let given = self.given();
-        let count = given + tile.symbols.len();
-        if count > MOST_ARGS {
-            return Err(Error::unsupported(format!("tile `{}` has {count} arguments", tile.name)));
-        }
-        let task = match self.crew {
-            Some(crew) => self.block(crew)?,
-            None => self.task(),
-        };
-        for place in 0..given {
-            let address = self.let_(Class::Double, "ld.param.b64", &[&format!("[args+{}]", 8 * place)]);
-            let base = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
-            self.bases.push(base);
-        }
-        self.scratch()?;
-        for (place, symbol) in tile.symbols.iter().enumerate() {
-            let at = format!("[args+{}]", 8 * (given + place));
-            let value = self.let_(Class::Double, "ld.param.b64", &[&at]);
-            self.symbols.insert(symbol.clone(), value);
-        }
-        self.names.insert(tile.tasks.0.clone(), Binding::Number(task));
-        self.levels.push(Level::of(&tile.tasks.0));
-        self.insts(&tile.body)?;
-        self.place("$END");
-        self.ins("ret", &[]);
-        Ok(())
-    }
-
-    /// Parameters whose addresses are arguments; those in scratch memory follow them.
-    fn given(&self) -> usize {
-        self.tile.params.iter().filter(|param| param.space != Space::Scratch).count()
-    }
-
-    /// The state space of scratch memory.
-    fn near(&self) -> &'static str {
-        if self.crew.is_some() { "shared" } else { "local" }
-    }
-
-    /// Scratch memory is the thread's own or its block's, of a size that the text says.
-    fn scratch(&mut self) -> Result<()> {
-        let (places, bytes) = self.tile.scratch();
-        self.kept =
-            bytes.as_const().ok_or_else(|| Error::unsupported("it keeps values of a size known at run time only"))?;
-        let (most, who) = if self.crew.is_some() { (MOST_SHARED, "block") } else { (MOST_LOCAL, "thread") };
-        if self.kept > most {
-            let bytes = self.kept;
-            return Err(Error::unsupported(format!("it keeps {bytes} bytes of values in a {who}, of at most {most}")));
-        }
-        for place in places.iter().flatten() {
-            let array = self.let_(Class::Double, "mov.u64", &[&SCRATCH]);
-            let offset = self.eval(place)?;
-            let base = self.let_(Class::Double, "add.s64", &[&array, &offset]);
-            self.bases.push(base);
-        }
-        Ok(())
-    }
-
-    /// The number of this thread's task; a thread that has none ends.
-    fn task(&mut self) -> Reg {
-        let part = |this: &mut Self, name: &str| this.let_(Class::Word, "mov.u32", &[&name]);
-        let (block, size, thread) = (part(self, "%ctaid.x"), part(self, "%ntid.x"), part(self, "%tid.x"));
-        let first = self.let_(Class::Double, "mul.wide.u32", &[&block, &size]);
-        let thread = self.let_(Class::Double, "cvt.u64.u32", &[&thread]);
-        let task = self.let_(Class::Double, "add.s64", &[&first, &thread]);
-        let tasks = self.let_(Class::Double, "ld.param.u64", &[&"[tasks]"]);
-        let none = self.let_(Class::Predicate, "setp.ge.u64", &[&task, &tasks]);
-        self.jump_if(none, true, "$END");
-        task
     }
 
     pub fn insts(&mut self, insts: &[Inst]) -> Result<()> {

@@ -14,7 +14,8 @@
 //!
 //! | module | what it emits |
 //! |---|---|
-//! | `body` | the entry, loops, branches, cells |
+//! | `entry` | the entry around a tile |
+//! | `body` | loops, branches, cells |
 //! | `crew` | tasks of a block of threads, barriers |
 //! | `index` | index expressions, hoisted |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
@@ -25,6 +26,7 @@ mod arithmetic;
 mod body;
 mod convert;
 mod crew;
+mod entry;
 mod index;
 mod lanes;
 mod memory;
@@ -33,8 +35,8 @@ mod register;
 mod tests;
 mod together;
 
-pub use body::emit;
 pub use crew::crew;
+pub use entry::emit;
 
 use mlc_ir::target::Target;
 
