@@ -45,6 +45,8 @@ pub struct Crew {
     pub most: u32,
     /// Bytes of scratch memory that they share.
     pub bytes: u32,
+    /// Cores that run crews.
+    pub cores: u32,
 }
 
 const NARROW: &[DType] = &[DType::I8, DType::U8, DType::F16];
@@ -92,8 +94,8 @@ impl Target {
         Target { vector_regs: 32, lane_fma: true, adds_in_place: true, ..Target::x86_64() }
     }
 
-    /// A GPU: a thread for every task, however little it does, and registers for what a thread computes at once.
-    pub fn gpu() -> Target {
+    /// A GPU of so many multiprocessors: a thread for every task, however little it does, and registers for what a thread computes at once.
+    pub fn gpu(cores: u32) -> Target {
         Target {
             vector_regs: 32,
             adds_in_place: true,
@@ -102,7 +104,7 @@ impl Target {
             task_cost: 0,
             tasks: u32::MAX,
             abreast: Some(1 << 15),
-            crew: Some(Crew { least: 32, most: 256, bytes: 48 << 10 }),
+            crew: Some(Crew { least: 32, most: 256, bytes: 48 << 10, cores }),
             ..Target::x86_64()
         }
     }

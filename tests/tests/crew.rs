@@ -16,7 +16,7 @@ use mlc_tensorio::relative_to_scale;
 use std::collections::HashMap;
 
 /// Rows, columns and sums for crews: whole ones, with something left, shorter than a crew, of a length known at run time only.
-const GRAPHS: [(&str, &str); 9] = [
+const GRAPHS: [(&str, &str); 15] = [
     ("softmax", "graph @a(%x: f32[3, 400]) opset 17 { %y = Softmax(%x) : f32[3, 400] return %y }"),
     ("odd softmax", "graph @a(%x: f32[n, 131]) opset 17 { %y = Softmax(%x) : f32[n, 131] return %y }"),
     ("softmax of any length", "graph @a(%x: f32[2, n]) opset 17 { %y = Softmax(%x) : f32[2, n] return %y }"),
@@ -35,6 +35,38 @@ const GRAPHS: [(&str, &str); 9] = [
     (
         "row times matrix",
         "graph @a(%x: f32[1, 600], %w: f32[600, 24]) opset 17 { %y = MatMul(%x, %w) : f32[1, 24] return %y }",
+    ),
+    (
+        "product",
+        "graph @a(%x: f32[64, 64], %w: f32[64, 128]) opset 17 { %y = MatMul(%x, %w) : f32[64, 128] return %y }",
+    ),
+    (
+        "odd product",
+        "graph @a(%x: f32[n, 37], %w: f32[37, 50], %b: f32[50]) opset 17 {
+           %p = MatMul(%x, %w) : f32[n, 50]
+           %s = Add(%p, %b) : f32[n, 50]
+           %y = Relu(%s) : f32[n, 50] return %y }",
+    ),
+    (
+        "columns of a length known at run time only",
+        "graph @a(%x: f32[19, 40], %w: f32[40, n]) opset 17 { %y = MatMul(%x, %w) : f32[19, n] return %y }",
+    ),
+    (
+        "products of a batch",
+        "graph @a(%x: f32[3, 20, 48], %w: f32[3, 24, 48]) opset 17 {
+           %t = Transpose(%w) {perm = [0, 2, 1]} : f32[3, 48, 24]
+           %y = MatMul(%x, %t) : f32[3, 20, 24] return %y }",
+    ),
+    (
+        "convolution",
+        "graph @a(%x: f32[2, 16, 13, 11], %w: f32[24, 16, 3, 3], %b: f32[24]) opset 17 {
+           %c = Conv(%x, %w, %b) {pads = [1, 1, 1, 1], strides = [2, 2]} : f32[2, 24, 7, 6]
+           %y = Sigmoid(%c) : f32[2, 24, 7, 6] return %y }",
+    ),
+    (
+        "convolution of single points",
+        "graph @a(%x: f32[1, 32, 9, 9], %w: f32[40, 32, 1, 1]) opset 17 {
+           %y = Conv(%x, %w) : f32[1, 40, 9, 9] return %y }",
     ),
     (
         "attention",
@@ -69,7 +101,7 @@ fn outputs(text: &str) -> (Vec<(Tile, Tile)>, Vec<Tensor>, Vec<Tensor>) {
     let (mut program, _) = optimize(graph, Options::default()).unwrap();
     let inputs = inputs(&program);
     let expected = interp::run(&reference, &inputs).unwrap();
-    let (lowered, layouts) = lower_program(&mut program, &Target::gpu()).unwrap();
+    let (lowered, layouts) = lower_program(&mut program, &Target::gpu(64)).unwrap();
     let mut memory: HashMap<u32, Buffer> = HashMap::new();
     for (buffer, tensor) in program.inputs.iter().zip(&inputs) {
         memory.insert(*buffer, Buffer::of(&tensor.scalars().map(|x| x.float() as f32).collect::<Vec<_>>()));

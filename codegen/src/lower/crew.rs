@@ -6,8 +6,8 @@
 
 use super::{Lowering, Point, Value, typed};
 use mlc_ir::program::{Reduce, Stage};
-use mlc_ir::tile::{Access, Inst, LoopKind, Monoid, Op, Param, Space, Type};
-use mlc_ir::{DType, Index, Name, Result};
+use mlc_ir::tile::{Access, Inst, LoopKind, Monoid, Op, Type};
+use mlc_ir::{Index, Name, Result};
 
 /// The member of the crew whose part of an axis is written.
 pub(super) struct Member {
@@ -64,8 +64,7 @@ impl Lowering<'_> {
     ) -> Result<Vec<Value>> {
         self.hoist(&stage.value, &reduce.axes, points)?;
         let (dtype, monoid) = (stage.value.dtype(), reduce.monoid);
-        let partial = self.partials.len();
-        self.partials.push((dtype, vec![points.len() as u32, crew, 1]));
+        let partial = self.make("partial", dtype, &[points.len() as i64, i64::from(crew), 1]);
         let ty = self.abreast(axis, crew, |this, member| {
             let values = this.fold_alone(stage, reduce, points)?;
             let ty = values.first().map_or(typed(dtype, 1), |value| value.ty);
@@ -75,7 +74,7 @@ impl Lowering<'_> {
             }
             Ok(ty)
         })?;
-        self.partials[partial].1[2] = u32::from(ty.lanes);
+        self.widen(partial, ty.lanes);
         let mut left = crew;
         while left > ARITY && left.is_multiple_of(ARITY) {
             left /= ARITY;
@@ -94,27 +93,14 @@ impl Lowering<'_> {
     }
 
     /// Some of a fold's results as one, by halves.
-    fn joined(&mut self, monoid: Monoid, ty: Type, partial: usize, point: usize, places: &[Index]) -> Result<Value> {
+    fn joined(&mut self, monoid: Monoid, ty: Type, partial: u32, point: usize, places: &[Index]) -> Result<Value> {
         let places = places.iter().map(|place| self.partial(partial, point, place.clone())).collect::<Vec<_>>();
         let values = places.into_iter().map(|from| self.define(ty, Op::Load(from, None)).operand).collect();
         self.in_pairs(monoid, ty, values)
     }
 
     /// Where a member's result of a fold lies.
-    fn partial(&self, partial: usize, point: usize, member: Index) -> Access {
-        let buffer = self.buffers.len() + self.plan.kept.len() + partial;
-        Access::Indexed { buffer: buffer as u32, index: vec![Index::from(point as i64), member, Index::zero()] }
-    }
-
-    /// The scratch buffers of such results.
-    pub(super) fn partials(&self) -> impl Iterator<Item = Param> {
-        self.partials.iter().enumerate().map(|(number, (dtype, dims)): (usize, &(DType, Vec<u32>))| Param {
-            name: format!("partial.{number}").into(),
-            dtype: *dtype,
-            dims: dims.iter().map(|dim| Index::from(i64::from(*dim))).collect(),
-            space: Space::Scratch,
-            slack: 0,
-            stream: false,
-        })
+    fn partial(&self, buffer: u32, point: usize, member: Index) -> Access {
+        Access::Indexed { buffer, index: vec![Index::from(point as i64), member, Index::zero()] }
     }
 }

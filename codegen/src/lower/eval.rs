@@ -11,6 +11,9 @@ impl Lowering<'_> {
     /// The value of an expression at a point, with as many lanes as the point.
     pub(super) fn eval(&mut self, expr: &Expr, point: &Point) -> Result<Value> {
         let ty = typed(expr.dtype(), point.lanes());
+        if let Some(value) = self.near_value(expr, point) {
+            return Ok(value);
+        }
         match expr.kind() {
             ExprKind::Const(value) => return Ok(Value { operand: constant(*value), ty }),
             ExprKind::Stage(stage) => return self.stage_value(*stage, point),

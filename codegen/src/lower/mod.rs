@@ -9,12 +9,15 @@
 //! depend on; folds run in the order the plan gives.
 
 mod access;
+mod by_panels;
 mod crew;
 mod eval;
 mod kept;
 mod nest;
+mod panels;
 mod segment;
 mod tasks;
+mod team;
 
 pub(crate) use nest::product;
 
@@ -24,6 +27,7 @@ use crew::Member;
 use mlc_ir::program::{Kernel, Program};
 use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Param, Phase, Ref, Space, Tile, Type, visit_indices};
 use mlc_ir::{DType, Facts, Index, Name, Result};
+use panels::Panel;
 use segment::Segment;
 use std::collections::{BTreeMap, HashMap};
 use tasks::{Share, TASK};
@@ -153,8 +157,10 @@ struct Lowering<'a> {
     nest: usize,
     /// Inside a loop abreast, the member of the crew that runs it.
     member: Option<Member>,
-    /// What members of crews have folded: its type, and the points, members and lanes of each.
-    partials: Vec<(DType, Vec<u32>)>,
+    /// Scratch buffers besides those of kept stages, which they follow.
+    made: Vec<Param>,
+    /// What can be read from panels.
+    near: Vec<Panel>,
 }
 
 impl<'a> Lowering<'a> {
@@ -165,8 +171,21 @@ impl<'a> Lowering<'a> {
         buffers.extend(&writes);
         let facts = program.facts.clone();
         let scopes = vec![Scope::default()];
-        let (member, partials) = (None, vec![]);
-        Lowering { kernel, program, layouts, plan, facts, buffers, writes, scopes, names: 0, nest: 0, member, partials }
+        Lowering {
+            kernel,
+            program,
+            layouts,
+            plan,
+            facts,
+            buffers,
+            writes,
+            scopes,
+            names: 0,
+            nest: 0,
+            member: None,
+            made: vec![],
+            near: vec![],
+        }
     }
 
     fn outer_loops(&mut self, depth: usize, point: Point, shares: &[Share]) -> Result<()> {
@@ -238,7 +257,7 @@ impl<'a> Lowering<'a> {
             let stream = self.layouts[number as usize].tile.is_some();
             params.push(Param { name: buffer.name.clone(), dtype: buffer.dtype, dims, space, slack: 0, stream });
         }
-        for param in self.scratch().into_iter().chain(self.partials()).collect::<Vec<_>>() {
+        for param in self.scratch().into_iter().chain(std::mem::take(&mut self.made)) {
             param.dims.iter().for_each(|dim| symbols.extend(dim.syms()));
             params.push(param);
         }

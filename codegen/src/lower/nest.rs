@@ -9,16 +9,19 @@ use mlc_ir::{DType, Error, Index, Name, Result};
 use std::ops::Range;
 
 /// The accumulators of one point: a vector for each position in a vectorised block of the folded axis, and a scalar.
-struct Cells {
-    wide: Vec<Ref>,
-    narrow: Option<Ref>,
-    lanes: u16,
+pub(super) struct Cells {
+    pub wide: Vec<Ref>,
+    pub narrow: Option<Ref>,
+    pub lanes: u16,
 }
 
 impl Lowering<'_> {
     /// Writes all stages at a block of points. Some nests have all points of the block written out, so that these share what
     /// they load; in others the points come one after the other.
     pub(super) fn block(&mut self, point: &Point) -> Result<()> {
+        if let Some((axis, size)) = &self.plan.panel {
+            return self.by_panels((axis, *size), point);
+        }
         let points = self.block_points(point);
         for run in self.plan.runs() {
             match run.single && points.len() > 1 {
@@ -122,21 +125,24 @@ impl Lowering<'_> {
     }
 
     /// A stage whose axes are all known: its fold, if it has one, and where its value goes.
-    fn stage_at(&mut self, number: usize, points: &[Point]) -> Result<()> {
+    pub(super) fn stage_at(&mut self, number: usize, points: &[Point]) -> Result<()> {
         let stage = &self.kernel.stages[number].clone();
         let values = match &stage.reduce {
             None => points.iter().map(|point| self.eval(&stage.value, point)).collect::<Result<Vec<_>>>()?,
             Some(reduce) => self.fold(stage, reduce, points)?,
         };
-        for (point, value) in points.iter().zip(values) {
-            let key = self.stage_key(number, point);
-            self.remember(key, &value);
-            self.keep(number, &value, point)?;
-            if let Some(store) = &stage.store {
-                self.store(store, &value, point)?;
-            }
+        points.iter().zip(values).try_for_each(|(point, value)| self.settle(number, &value, point))
+    }
+
+    /// Where a stage's value at a point goes.
+    pub(super) fn settle(&mut self, number: usize, value: &Value, point: &Point) -> Result<()> {
+        let key = self.stage_key(number, point);
+        self.remember(key, value);
+        self.keep(number, value, point)?;
+        match &self.kernel.stages[number].store {
+            Some(store) => self.store(store, value, point),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn fold(&mut self, stage: &Stage, reduce: &Reduce, points: &[Point]) -> Result<Vec<Value>> {
@@ -230,7 +236,14 @@ impl Lowering<'_> {
     }
 
     /// Folds the value at a point into its cell.
-    fn accumulate(&mut self, stage: &Stage, reduce: &Reduce, point: &Point, cells: &Cells, n: usize) -> Result<()> {
+    pub(super) fn accumulate(
+        &mut self,
+        stage: &Stage,
+        reduce: &Reduce,
+        point: &Point,
+        cells: &Cells,
+        n: usize,
+    ) -> Result<()> {
         let wide = point.lanes() > 1 && !cells.wide.is_empty();
         let cell = if wide { Some(&cells.wide[n]) } else { cells.narrow.as_ref() };
         let cell = cell.ok_or_else(|| Error::internal("a fold has no accumulator"))?.clone();
@@ -387,6 +400,6 @@ fn row(ty: Type) -> Option<Name> {
     matches!(ty.dtype, DType::F32 | DType::F64).then(|| ty.to_string().into())
 }
 
-fn identity(monoid: Monoid, dtype: DType) -> Operand {
+pub(super) fn identity(monoid: Monoid, dtype: DType) -> Operand {
     super::eval::constant(mlc_ir::program::interp::identity(monoid, dtype))
 }

@@ -14,6 +14,8 @@ pub(super) struct Segment {
     pub block: u32,
     /// Lanes of each; 1 for points.
     pub lanes: u16,
+    /// Members of a crew that have a block each.
+    crew: u32,
     /// The end of the axis, if vectors may go beyond it.
     pub end: Option<Index>,
 }
@@ -21,7 +23,7 @@ pub(super) struct Segment {
 impl Segment {
     /// The first point of the `n`-th block.
     pub fn at(&self, n: &Index) -> Index {
-        self.base.clone() + n.clone() * (i64::from(self.block) * i64::from(self.lanes))
+        self.base.clone() + n.clone() * (i64::from(self.crew) * i64::from(self.block) * i64::from(self.lanes))
     }
 }
 
@@ -29,6 +31,9 @@ impl Lowering<'_> {
     /// The segments of an axis, by its block and lanes in the plan: full blocks, smaller ones, narrower vectors, points.
     pub(super) fn segments(&self, axis: &Name) -> Vec<Segment> {
         let (block, lanes) = (self.plan.block(self.nest, axis), self.plan.lanes(self.nest, axis));
+        if self.plan.panel.is_some() && self.plan.outer.contains(axis) {
+            return vec![self.shared(axis, block, lanes)];
+        }
         if self.plan.masked(self.nest, axis) {
             return self.masked(axis, block, lanes);
         }
@@ -38,6 +43,15 @@ impl Lowering<'_> {
         }
         sizes.extend(halves(u32::from(lanes / 2), u32::from(NARROWEST)).map(|lanes| (1, lanes as u16)));
         self.cut(axis, sizes)
+    }
+
+    /// Blocks of a whole crew, of which the last may reach beyond the axis.
+    fn shared(&self, axis: &Name, block: u32, lanes: u16) -> Segment {
+        let crew = self.plan.crew(self.nest, axis);
+        let width = Index::from(i64::from(crew) * i64::from(block) * i64::from(lanes));
+        let extent = self.kernel.extent(axis).cloned().unwrap_or_default();
+        let count = self.facts.simplify(&extent.ceil_div(&width));
+        Segment { base: Index::zero(), count, block, lanes, crew, end: None }
     }
 
     /// Full blocks, then vectors for all that is left, in one block if their number is known.
@@ -54,7 +68,7 @@ impl Lowering<'_> {
             Some(vectors) => (Index::from(1), vectors as u32),
             None => (self.facts.simplify(&vectors), 1),
         };
-        segments.push(Segment { base, count, block, lanes, end: Some(extent) });
+        segments.push(Segment { base, count, block, lanes, crew: 1, end: Some(extent) });
         segments
     }
 
@@ -96,7 +110,7 @@ impl Lowering<'_> {
                 continue;
             }
             let taken = &count * &width;
-            segments.push(Segment { base: base.clone(), count, block, lanes, end: None });
+            segments.push(Segment { base: base.clone(), count, block, lanes, crew: 1, end: None });
             left = self.facts.simplify(&(left - taken.clone()));
             base = base + taken;
         }

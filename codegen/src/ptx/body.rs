@@ -3,10 +3,11 @@
 use super::align;
 use super::crew::{self, Touched};
 use super::index::Level;
+use super::own::{self, Own};
 use super::register::{Class, Reg, Val, bits};
 use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Row, Tile, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 /// What a name stands for.
@@ -34,6 +35,9 @@ pub(super) struct Emitter<'a> {
     pub used: [usize; Class::ALL.len()],
     labels: usize,
     pub bases: Vec<Reg>,
+    /// Scratch buffers that are registers, and these.
+    pub own: BTreeSet<u32>,
+    pub owned: Own,
     /// Bytes of scratch memory.
     pub kept: i64,
     /// Threads of a block, where it runs a task together.
@@ -62,6 +66,8 @@ impl<'a> Emitter<'a> {
             used: [0; Class::ALL.len()],
             labels: 0,
             bases: vec![],
+            own: own::buffers(tile),
+            owned: Own::default(),
             kept: 0,
             crew: crew::crew(tile),
             thread: None,
@@ -179,6 +185,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn cursor(&mut self, name: &Name, buffer: u32, offset: &Index, advance: Option<&(Name, Index)>) -> Result<()> {
+        if self.own.contains(&buffer) {
+            return Ok(());
+        }
         let base = *self.bases.get(buffer as usize).ok_or_else(|| Error::internal(format!("no buffer @{buffer}")))?;
         let offset_value = self.eval(offset)?;
         let cursor = self.let_(Class::Double, "add.s64", &[&base, &offset_value]);
@@ -275,13 +284,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn set(&mut self, to: &Val, value: &Val) {
+    pub fn set(&mut self, to: &Val, value: &Val) {
         for (to, from) in to.regs.iter().zip(&value.regs) {
             self.ins(&format!("mov.{}", bits(to.class)), &[to, from]);
         }
     }
 
-    fn copy(&mut self, value: &Val) -> Val {
+    pub fn copy(&mut self, value: &Val) -> Val {
         let regs = value.regs.iter().map(|reg| self.reg(reg.class)).collect();
         let copy = Val { ty: value.ty, regs };
         self.set(&copy, value);

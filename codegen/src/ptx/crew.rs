@@ -72,7 +72,8 @@ impl Emitter<'_> {
         let tile = self.tile;
         let mut note = |access: &Access, set: fn(&mut Touched) -> &mut BTreeSet<u32>| {
             let (Access::Linear { buffer, .. } | Access::Indexed { buffer, .. }) = access;
-            if tile.params.get(*buffer as usize).is_some_and(|param| param.space != Space::Input) {
+            let param = tile.params.get(*buffer as usize).filter(|_| !self.own.contains(buffer));
+            if param.is_some_and(|param| param.space != Space::Input) {
                 set(found).insert(*buffer);
             }
         };

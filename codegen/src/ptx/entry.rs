@@ -95,7 +95,7 @@ impl Emitter<'_> {
 
     /// Scratch memory is the thread's own or its block's, of a size that the text says.
     fn scratch(&mut self) -> Result<()> {
-        let (places, bytes) = self.tile.scratch();
+        let (places, bytes) = self.tile.scratch_of(&|number| !self.own.contains(&number));
         self.kept =
             bytes.as_const().ok_or_else(|| Error::unsupported("it keeps values of a size known at run time only"))?;
         let (most, who) = if self.crew.is_some() { (MOST_SHARED, "block") } else { (MOST_LOCAL, "thread") };
@@ -103,10 +103,16 @@ impl Emitter<'_> {
             let bytes = self.kept;
             return Err(Error::unsupported(format!("it keeps {bytes} bytes of values in a {who}, of at most {most}")));
         }
-        for place in places.iter().flatten() {
-            let array = self.let_(Class::Double, "mov.u64", &[&SCRATCH]);
-            let offset = self.eval(place)?;
-            let base = self.let_(Class::Double, "add.s64", &[&array, &offset]);
+        for place in places.into_iter().skip(self.given()) {
+            let base = match place {
+                Some(place) => {
+                    let array = self.let_(Class::Double, "mov.u64", &[&SCRATCH]);
+                    let offset = self.eval(&place)?;
+                    self.let_(Class::Double, "add.s64", &[&array, &offset])
+                }
+                // A buffer that is registers has no address.
+                None => self.number(0),
+            };
             self.bases.push(base);
         }
         Ok(())

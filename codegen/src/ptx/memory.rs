@@ -38,6 +38,9 @@ impl Emitter<'_> {
 
     /// The load instruction.
     pub(super) fn load(&mut self, ty: Type, from: &Access, first: Option<&Index>) -> Result<Val> {
+        if let Some(regs) = self.owned(from, ty) {
+            return Ok(self.load_owned(ty, regs));
+        }
         let place = self.place_of(from)?;
         let class = in_memory(ty.dtype);
         let regs: Vec<Reg> = (0..ty.lanes).map(|_| self.reg(class)).collect();
@@ -68,6 +71,10 @@ impl Emitter<'_> {
 
     /// The store instruction.
     pub(super) fn store(&mut self, to: &Access, value: &Val, first: Option<&Index>) -> Result<()> {
+        if let Some(regs) = self.owned(to, value.ty) {
+            self.set(&Val { ty: value.ty, regs }, value);
+            return Ok(());
+        }
         let place = self.place_of(to)?;
         let dtype = value.ty.dtype;
         let regs: Vec<Reg> = match dtype {

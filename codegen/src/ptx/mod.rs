@@ -17,6 +17,7 @@
 //! | `entry` | the entry around a tile |
 //! | `body` | loops, branches, cells |
 //! | `crew` | tasks of a block of threads, barriers |
+//! | `own` | scratch memory that is a thread's own, as registers |
 //! | `index` | index expressions, hoisted |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
 //! | `arithmetic`, `convert`, `lanes` | everything else |
@@ -30,6 +31,7 @@ mod entry;
 mod index;
 mod lanes;
 mod memory;
+mod own;
 mod register;
 #[cfg(test)]
 mod tests;
@@ -67,7 +69,21 @@ impl Capability {
 
     /// What schedules ask of it.
     pub fn target(self) -> Target {
-        Target::gpu()
+        Target::gpu(self.multiprocessors())
+    }
+
+    /// Multiprocessors of the cards that are meant, of the smaller ones where these differ much.
+    fn multiprocessors(self) -> u32 {
+        match self.0 {
+            ..80 => 40,
+            80 => 108,
+            81..87 => 72,
+            87 => 16,
+            88..90 => 58,
+            90..100 => 132,
+            100..120 => 148,
+            120.. => 70,
+        }
     }
 
     /// The first version of PTX that knows it.

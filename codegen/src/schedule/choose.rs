@@ -3,7 +3,7 @@
 use super::cost::Judge;
 use super::nests::kept;
 use super::tasks::parallel;
-use super::{NARROWEST, Plan, Step, crew, inner_axes, is_serial, nests, rows};
+use super::{NARROWEST, Plan, Step, crew, inner_axes, is_serial, nests, panels, rows};
 use crate::layout::Layout;
 use crate::lower::product;
 use mlc_ir::program::{Expr, ExprKind, Kernel, Program, Stage};
@@ -20,6 +20,9 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
     }
     let judge = Judge { kernel, program, layouts, facts: kernel.facts(&program.facts) };
     let outer = kernel.outer_axes();
+    if let Some(steps) = panels::steps(&judge, &outer, target) {
+        return with_tasks(steps, &judge, 0.0, target);
+    }
     let (cost, steps) = if rows::has_nests(kernel) {
         rows::steps(&judge, &outer, target)
     } else {
@@ -35,7 +38,8 @@ pub fn choose(kernel: &Kernel, program: &Program, layouts: &[Layout], target: &T
 /// Deals a kernel of a cost out to tasks.
 pub(super) fn with_tasks(mut steps: Vec<Step>, judge: &Judge, cost: f64, target: &Target) -> Vec<Step> {
     if let Ok(plan) = Plan::new(judge.kernel, &steps) {
-        let width = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
+        let block = |axis: &Name| f64::from(plan.block(0, axis)) * f64::from(plan.lanes(0, axis));
+        let width = |axis: &Name| block(axis) * f64::from(plan.crew(0, axis));
         steps.extend(parallel(judge, &plan.outer, &width, cost, target));
     }
     steps

@@ -11,6 +11,7 @@ mod cost;
 mod crew;
 mod estimate;
 mod nests;
+mod panels;
 mod rows;
 mod step;
 mod tasks;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub tasks: Vec<(Name, u32)>,
     /// Stages whose values lie in scratch memory.
     pub kept: Vec<usize>,
+    /// An axis that the kernel's fold walks in panels of so many points.
+    pub panel: Option<(Name, u32)>,
     /// The stages of each nest.
     nests: Vec<Range<usize>>,
     /// The first stages of nests whose points come one by one.
@@ -70,6 +73,7 @@ impl Plan {
             outer: kernel.outer_axes(),
             tasks: vec![],
             kept: vec![],
+            panel: None,
             nests: nests::nests(kernel),
             single: vec![],
             vectors: vec![],
@@ -124,10 +128,21 @@ impl Plan {
                 if is_serial(kernel) || !n.is_power_of_two() {
                     return Err("the kernel's stores are ordered, or the crew is no power of two");
                 }
-                if kernel.extent(axis).is_none() || self.outer.contains(axis) {
-                    return Err("it is no inner axis");
+                if kernel.extent(axis).is_none() {
+                    return Err("there is no such axis");
                 }
                 self.crews.push((nest, axis.clone(), *n));
+            }
+            Step::Panel(axis, n) => {
+                let product = kernel.stages.first().filter(|stage| stage.axes.len() == self.outer.len());
+                let folded = product.and_then(|stage| stage.reduce.as_ref()?.axes.last());
+                if folded != Some(axis) || kernel.stages[1..].iter().any(|stage| stage.reduce.is_some()) {
+                    return Err("it is not the innermost axis of the kernel's only fold");
+                }
+                if *n == 0 || self.panel.is_some() {
+                    return Err("a panel is empty, or of another axis");
+                }
+                self.panel = Some((axis.clone(), *n));
             }
             Step::Parallel(axis, n) => {
                 if is_serial(kernel) || *n == 0 {

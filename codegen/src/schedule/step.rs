@@ -17,8 +17,12 @@ pub enum Step {
     Mask(Name),
     /// A task computes so many blocks of an outer axis (and all of those that no such step names).
     Parallel(Name, u32),
-    /// The blocks of an inner axis are dealt out to a crew of so many, which runs each task together.
+    /// The blocks of an inner axis are dealt out to a crew of so many, which runs each task together. Along an outer axis, a
+    /// task has so many blocks, which the members of its crew share.
     Crew(Name, u32),
+    /// What a fold multiplies is brought to scratch memory, so many points of an axis that it folds at a time, where the crew
+    /// of the task reads it.
+    Panel(Name, u32),
     /// A vector, block or crew of an inner axis, in the nest that begins with a stage and in no other.
     Within(usize, Box<Step>),
     /// The nest that begins with a stage computes the points of a block one by one, in a loop. A map behind a fold on the
@@ -54,6 +58,7 @@ impl fmt::Display for Step {
             Step::Mask(axis) => write!(f, "mask({axis})"),
             Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
             Step::Crew(axis, n) => write!(f, "crew({axis}, {n})"),
+            Step::Panel(axis, n) => write!(f, "panel({axis}, {n})"),
             Step::Within(stage, step) => write!(f, "%{stage} {step}"),
             Step::Single(stage) => write!(f, "single(%{stage})"),
             Step::Keep(stage) => write!(f, "keep(%{stage})"),
@@ -91,6 +96,7 @@ impl FromStr for Step {
         match verb {
             "vector" => Ok(Step::Vector(axis, number.parse().map_err(|_| wrong())?)),
             "block" => Ok(Step::Block(axis, number.parse().map_err(|_| wrong())?)),
+            "panel" => Ok(Step::Panel(axis, number.parse().map_err(|_| wrong())?)),
             "crew" => Ok(Step::Crew(axis, number.parse().map_err(|_| wrong())?)),
             "parallel" => Ok(Step::Parallel(axis, number.parse().map_err(|_| wrong())?)),
             _ => Err(wrong()),
@@ -114,6 +120,7 @@ mod tests {
             Step::Within(2, Box::new(Step::Vector("c0".into(), 16))),
             Step::Within(0, Box::new(Step::Mask("c0".into()))),
             Step::Crew("c0".into(), 128),
+            Step::Panel("c0".into(), 16),
             Step::Single(1),
             Step::Keep(10),
         ];

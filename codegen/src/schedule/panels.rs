@@ -1,0 +1,179 @@
+//! Products by panels, where threads can run a task together.
+//!
+//! In: a kernel that is one product, summed, and what becomes of each sum.  Out: the block of a task, how a crew shares it, and how
+//! much of the folded axis it brings near at a time.
+
+use super::choose::order_steps;
+use super::cost::Judge;
+use super::{Step, inner_axes};
+use crate::lower::product;
+use mlc_ir::Name;
+use mlc_ir::program::{Expr, Stage};
+use mlc_ir::target::{Crew, Target};
+use mlc_ir::tile::Monoid;
+use std::collections::BTreeSet;
+
+/// The block of a task, and that of each member.
+struct Shape {
+    rows: u32,
+    columns: u32,
+    /// Of one member.
+    high: u32,
+    wide: u32,
+    /// What part of the multiply-adds a machine can do it does, if it has members enough.
+    rate: f64,
+}
+
+impl Shape {
+    fn members(&self) -> u32 {
+        self.rows / self.high * (self.columns / self.wide)
+    }
+}
+
+const fn shape(rows: u32, columns: u32, high: u32, wide: u32, rate: f64) -> Shape {
+    Shape { rows, columns, high, wide, rate }
+}
+
+/// Larger ones read less for each product, smaller ones are more tasks.
+const SHAPES: [Shape; 8] = [
+    shape(128, 128, 8, 8, 1.0),
+    shape(128, 64, 8, 8, 0.95),
+    shape(64, 128, 8, 8, 0.95),
+    shape(64, 64, 4, 8, 0.85),
+    shape(64, 32, 4, 4, 0.65),
+    shape(32, 64, 4, 4, 0.65),
+    shape(32, 32, 2, 4, 0.45),
+    shape(16, 64, 2, 4, 0.45),
+];
+
+/// Members that keep a core busy.
+const BUSY: f64 = 256.0;
+
+/// Rows and columns of results below which nothing is worth bringing near.
+const FEW: f64 = 8.0;
+
+/// Points of the folded axis in a panel: as many as are read as whole pieces of memory.
+const PANEL: u32 = 16;
+
+/// Elements that are moved at once.
+const LANES: u16 = 4;
+
+/// What a product's outer axes are to it.
+struct Roles {
+    /// All, as the result lies.
+    order: Vec<Name>,
+    column: Name,
+    /// The innermost one first.
+    rows: Vec<Name>,
+}
+
+/// The steps of such a product, if it is large enough.
+pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Vec<Step>> {
+    let crew = target.crew?;
+    let (stage, maps) = judge.kernel.stages.split_first()?;
+    let alone = maps.iter().all(|map| map.reduce.is_none());
+    let flat = judge.kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
+    let reduce = stage.reduce.as_ref().filter(|reduce| reduce.monoid == Monoid::Sum && alone && flat)?;
+    let folded = reduce.axes.last()?;
+    let roles = roles(judge, stage, outer)?;
+    let columns = judge.points(&roles.column);
+    let rows: f64 = roles.rows.iter().map(|axis| judge.points(axis)).product();
+    let depth = [PANEL, PANEL / 2].into_iter().find(|n| judge.points(folded) >= f64::from(*n))?;
+    if columns < FEW || rows < FEW {
+        return None;
+    }
+    let others: f64 = outer.iter().map(|axis| judge.points(axis)).product::<f64>() / rows / columns;
+    let cost = |shape: &Shape| cost(judge, &roles, shape, others, crew);
+    let shape = SHAPES.iter().filter(|it| it.members() <= crew.most).min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    let mut steps = vec![Step::Order(roles.order.clone())];
+    let mut side = |axis: &Name, points: u32, members: u32, lanes: u32| {
+        steps.push(Step::Block(axis.clone(), points / members / lanes));
+        steps.push(Step::Crew(axis.clone(), members));
+    };
+    let lanes = lanes(judge, &roles.column);
+    side(&roles.column, shape.columns, shape.columns / shape.wide, u32::from(lanes));
+    let mut members = shape.rows / shape.high;
+    for (axis, points) in split(judge, &roles.rows, shape.rows) {
+        let share = points.min(members);
+        members /= share;
+        side(&axis, points, share, 1);
+    }
+    if lanes > 1 {
+        steps.push(Step::Vector(roles.column.clone(), lanes));
+    }
+    steps.push(Step::Panel(folded.clone(), depth));
+    Some(steps)
+}
+
+/// Rows are what one factor alone depends on, columns what the other does: that which lies innermost in the result.
+fn roles(judge: &Judge, stage: &Stage, outer: &[Name]) -> Option<Roles> {
+    let (a, b) = product(&stage.value)?;
+    let (a, b) = (axes(&a), axes(&b));
+    let folded: Vec<Name> = inner_axes(stage, outer).cloned().collect();
+    if ![&a, &b].iter().all(|factor| folded.last().is_some_and(|axis| factor.contains(axis))) {
+        return None;
+    }
+    let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
+    let column = order.iter().rev().find(|axis| judge.points(axis) > 1.0)?.clone();
+    let (own, other) = if a.contains(&column) { (&a, &b) } else { (&b, &a) };
+    if !own.contains(&column) || other.contains(&column) {
+        return None;
+    }
+    let is_row = |axis: &&Name| other.contains(*axis) && !own.contains(*axis) && judge.points(axis) > 1.0;
+    let rows: Vec<Name> = order.iter().rev().filter(is_row).cloned().collect();
+    let mut order = order;
+    order.retain(|axis| *axis != column);
+    order.push(column.clone());
+    Some(Roles { order, column, rows })
+}
+
+/// The axes that what an expression reads depends on.
+fn axes(expr: &Expr) -> BTreeSet<Name> {
+    let mut axes = BTreeSet::new();
+    expr.visit(&mut |e| e.visit_indices(&mut |index| axes.extend(index.vars())));
+    axes
+}
+
+/// Lanes run along columns where all of it can be moved in vectors.
+fn lanes(judge: &Judge, column: &Name) -> u16 {
+    let whole = judge.is_known(column) && judge.points(column) % f64::from(LANES) == 0.0;
+    let maps = &judge.kernel.stages[1..];
+    let stores = judge.kernel.stages.iter().all(|stage| judge.stores_alike(stage, column));
+    let rows = whole || judge.lies_in_rows(maps, column, LANES) && judge.lies_in_rows(&stored(judge), column, LANES);
+    if judge.has_lanes() && stores && rows { LANES } else { 1 }
+}
+
+/// The product as a stage that does nothing but store.
+fn stored(judge: &Judge) -> Vec<Stage> {
+    let mut stage = judge.kernel.stages[0].clone();
+    stage.value = Expr::constant(stage.value.dtype(), mlc_ir::Scalar::Int(0));
+    stage.reduce = None;
+    vec![stage]
+}
+
+/// Rows of a block along at most two axes, as many powers of two as leave least of them empty; those that lie innermost first.
+fn split(judge: &Judge, axes: &[Name], rows: u32) -> Vec<(Name, u32)> {
+    let [inner, others @ ..] = axes else { return vec![] };
+    let Some(outer) = others.iter().find(|axis| judge.is_known(axis)).filter(|_| judge.is_known(inner)) else {
+        let long = axes.iter().find(|axis| judge.points(axis) >= FEW).unwrap_or(inner);
+        return vec![(long.clone(), rows)];
+    };
+    let used = |axis: &Name, n: u32| judge.points(axis) / ((judge.points(axis) / f64::from(n)).ceil() * f64::from(n));
+    let part = |n: &u32| used(inner, *n) * used(outer, rows / n);
+    let sizes = (0..=rows.ilog2()).map(|n| rows >> n);
+    let best = sizes.reduce(|best, n| if part(&n) > part(&best) { n } else { best }).unwrap_or(rows);
+    [(inner.clone(), best), (outer.clone(), rows / best)].into_iter().filter(|it| it.1 > 1).collect()
+}
+
+/// The time that products take in blocks of a shape.
+fn cost(judge: &Judge, roles: &Roles, shape: &Shape, others: f64, crew: Crew) -> f64 {
+    let blocks = |axis: &Name, n: u32| (judge.points(axis) / f64::from(n)).ceil();
+    let sides = split(judge, &roles.rows, shape.rows);
+    let blocked: f64 = sides.iter().map(|(axis, n)| blocks(axis, *n)).product();
+    let alone = roles.rows.iter().filter(|axis| !sides.iter().any(|side| side.0 == **axis));
+    let rows = blocked * alone.map(|axis| judge.points(axis)).product::<f64>();
+    let tasks = rows * blocks(&roles.column, shape.columns) * others;
+    let each = (tasks / f64::from(crew.cores)).ceil();
+    let busy = (f64::from(shape.members()) * each / BUSY).min(1.0);
+    each * f64::from(shape.rows * shape.columns) / shape.rate / busy
+}
