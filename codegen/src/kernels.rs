@@ -139,8 +139,8 @@ fn schedule_by(
     gpu: Option<Capability>,
     tuning: &Tuning,
 ) -> Result<(Schedules, bool)> {
-    let gpu = gpu.map(Capability::target);
-    let lies_for = gpu.as_ref().unwrap_or(target);
+    let gpu = gpu.map(|capability| (capability, capability.target()));
+    let lies_for = gpu.as_ref().map_or(target, |gpu| &gpu.1);
     let mut desk = Desk::new(tuning, target);
     let layouts =
         assign_by(program, lies_for, &mut |kernel, program, layouts| match desk.steps(kernel, program, layouts) {
@@ -233,7 +233,7 @@ fn schedule_entry(
     number: usize,
     program: &Program,
     layouts: &[Layout],
-    target: &Target,
+    (capability, target): &(Capability, Target),
 ) -> Result<(Steps, Lowered, Code)> {
     let left = |why: String| {
         let (steps, lowered) = lower_kernel(kernel, program, layouts, &CRANELIFT)?;
@@ -244,7 +244,7 @@ fn schedule_entry(
     }
     let (steps, lowered) = lower_kernel(kernel, program, layouts, target)?;
     let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-    match ptx::emit(&tile, &format!("k{number}")) {
+    match ptx::emit(&tile, &format!("k{number}"), *capability) {
         Ok(text) => Ok((steps, lowered, Code::Entry(text))),
         Err(why) => left(why.to_string()),
     }

@@ -12,6 +12,7 @@ impl Emitter<'_> {
     pub(super) fn op(&mut self, ty: Type, op: &Op) -> Result<Val> {
         match op {
             Op::Load(from, first) => self.load(ty, from, first.as_ref()),
+            Op::Fragment(_, of) => Err(Error::unsupported(format!("a fragment of `{}`", of.row))),
             Op::Broadcast(from) => self.broadcast(ty, from),
             Op::Splat(_) | Op::Iota | Op::Index(_) | Op::Lane(..) | Op::Pack(_) | Op::Reduce(..) => self.lanes(ty, op),
             Op::Unary(op, a) => {

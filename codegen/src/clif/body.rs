@@ -151,7 +151,9 @@ impl Emitter<'_> {
                 self.set(&cell.name, value)
             }
             Inst::Dot { row, cell, a, b } => {
-                let row = Row::from_name(row).ok_or_else(|| Error::unsupported(format!("matrix row `{row}`")))?;
+                let row = Row::from_name(row)
+                    .filter(|row| row.shape().is_none())
+                    .ok_or_else(|| Error::unsupported(format!("matrix row `{row}`")))?;
                 let (a, b) = (self.operand(a, row.a)?, self.operand(b, row.b)?);
                 let c = self.read(&cell.name)?;
                 let sum = self.multiply_add(&a, &b, &c)?;
@@ -166,6 +168,8 @@ impl Emitter<'_> {
                 let value = self.operand(value, *ty)?;
                 self.store(to, value, first.as_ref())
             }
+            Inst::StoreFragment { of, .. } => Err(Error::unsupported(format!("a fragment of `{}`", of.row))),
+            Inst::Copy { .. } | Inst::Commit | Inst::Wait(_) => Err(Error::unsupported("copies that arrive late")),
             Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance.as_ref()),
         }
     }

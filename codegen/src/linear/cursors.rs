@@ -17,7 +17,7 @@
 
 use super::expand::Names;
 use mlc_ir::index::Atom;
-use mlc_ir::tile::{Access, InRange, Inst, LoopKind, Op, Tile};
+use mlc_ir::tile::{Access, Fragment, InRange, Inst, Lines, LoopKind, Op, Param, Tile};
 use mlc_ir::{Error, Facts, Index, Name, Result};
 use std::collections::HashMap;
 
@@ -95,6 +95,17 @@ impl Walk<'_> {
             Inst::Let { dst, ty, op: Op::Broadcast(from) } => {
                 Inst::Let { dst, ty, op: Op::Broadcast(self.access(from)?) }
             }
+            Inst::Let { dst, ty, op: Op::Fragment(from, of) } => {
+                let of = self.fragment(&from, of)?;
+                Inst::Let { dst, ty, op: Op::Fragment(self.access(from)?, of) }
+            }
+            Inst::StoreFragment { to, value, ty, of } => {
+                let of = self.fragment(&to, of)?;
+                Inst::StoreFragment { to: self.access(to)?, value, ty, of }
+            }
+            Inst::Copy { to, from, ty, first } => {
+                Inst::Copy { to: self.access(to)?, from: self.access(from)?, ty, first }
+            }
             Inst::Store { to, value, ty, first } => Inst::Store { to: self.access(to)?, value, ty, first },
             other => other,
         };
@@ -138,8 +149,7 @@ impl Walk<'_> {
 
     /// The distance of an element from the beginning of its buffer.
     fn bytes(&self, buffer: u32, index: &[Index]) -> Result<Index> {
-        let param = self.tile.params.get(buffer as usize);
-        let param = param.ok_or_else(|| Error::internal(format!("there is no buffer @{buffer}")))?;
+        let param = self.param(buffer)?;
         if param.dims.len() != index.len() {
             return Err(Error::internal(format!("{} indices for `{}`", index.len(), param.name)));
         }
@@ -148,6 +158,26 @@ impl Walk<'_> {
             element = &element * dim + i.clone();
         }
         Ok(element * param.dtype.bytes() as i64)
+    }
+
+    /// A fragment whose lines are a number of bytes apart.
+    fn fragment(&self, access: &Access, of: Fragment) -> Result<Fragment> {
+        let (Access::Indexed { buffer, .. } | Access::Linear { buffer, .. }) = access;
+        let param = self.param(*buffer)?;
+        let lines = match of.lines {
+            Lines::Along(dim) => {
+                let inner = param.dims.get(dim as usize + 1..).unwrap_or_default();
+                Lines::Apart(Index::product(inner) * param.dtype.bytes() as i64)
+            }
+            Lines::Same => Lines::Apart(Index::zero()),
+            apart => apart,
+        };
+        Ok(Fragment { lines, ..of })
+    }
+
+    fn param(&self, buffer: u32) -> Result<&Param> {
+        let param = self.tile.params.get(buffer as usize);
+        param.ok_or_else(|| Error::internal(format!("there is no buffer @{buffer}")))
     }
 
     fn cursor(&mut self, buffer: u32, rest: Index) -> Name {

@@ -5,7 +5,7 @@
 
 use crate::math;
 use mlc_ir::index::Atom;
-use mlc_ir::tile::{Access, InRange, Inst, LoopKind, Op, Operand, Ref, Tile, Type};
+use mlc_ir::tile::{Access, Fragment, InRange, Inst, Lines, LoopKind, Op, Operand, Ref, Tile, Type};
 use mlc_ir::{Error, Index, Name, Result};
 use std::collections::{HashMap, HashSet};
 
@@ -101,6 +101,15 @@ impl Expander {
                 let first = first.as_ref().map(|first| self.index(first));
                 Inst::Store { to: self.access(to), value: self.operand(value)?, ty: *ty, first }
             }
+            Inst::StoreFragment { to, value, ty, of } => {
+                let value = self.operand(value)?;
+                Inst::StoreFragment { to: self.access(to), value, ty: *ty, of: self.fragment(of) }
+            }
+            Inst::Copy { to, from, ty, first } => {
+                let first = first.as_ref().map(|first| self.index(first));
+                Inst::Copy { to: self.access(to), from: self.access(from), ty: *ty, first }
+            }
+            Inst::Commit | Inst::Wait(_) => inst.clone(),
             Inst::Cursor { .. } => return Err(Error::internal("a cursor in the indexed phase")),
         };
         out.push(expanded);
@@ -183,6 +192,7 @@ impl Expander {
     fn op(&mut self, op: &Op) -> Result<Op> {
         Ok(match op {
             Op::Load(from, first) => Op::Load(self.access(from), first.as_ref().map(|first| self.index(first))),
+            Op::Fragment(from, of) => Op::Fragment(self.access(from), self.fragment(of)),
             Op::Broadcast(from) => Op::Broadcast(self.access(from)),
             Op::Splat(a) => Op::Splat(self.operand(a)?),
             Op::Iota => Op::Iota,
@@ -220,6 +230,13 @@ impl Expander {
                 Access::Indexed { buffer: *buffer, index: index.iter().map(|e| self.index(e)).collect() }
             }
             Access::Linear { .. } => access.clone(),
+        }
+    }
+
+    fn fragment(&self, of: &Fragment) -> Fragment {
+        match &of.lines {
+            Lines::Apart(bytes) => Fragment { lines: Lines::Apart(self.index(bytes)), ..of.clone() },
+            Lines::Along(_) | Lines::Same => of.clone(),
         }
     }
 

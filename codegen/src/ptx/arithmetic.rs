@@ -1,6 +1,7 @@
 //! Arithmetic, comparisons, selection; lane by lane.
 
 use super::body::Emitter;
+use super::fragment::{Layout, common};
 use super::register::{Class, Reg, Val, computed};
 use mlc_ir::tile::{Binary, Compare, Op, Operand, Type, Unary};
 use mlc_ir::{DType, Error, Result};
@@ -10,6 +11,7 @@ impl Emitter<'_> {
     pub(super) fn op(&mut self, ty: Type, op: &Op) -> Result<Val> {
         match op {
             Op::Load(from, first) => self.load(ty, from, first.as_ref()),
+            Op::Fragment(..) => Err(Error::internal("a fragment is loaded where it is defined")),
             Op::Broadcast(from) => self.broadcast(ty, from),
             Op::Splat(_) | Op::Iota | Op::Index(_) | Op::Lane(..) | Op::Pack(_) | Op::Reduce(..) => self.lanes(ty, op),
             Op::Unary(op, a) => {
@@ -50,15 +52,22 @@ impl Emitter<'_> {
         }
     }
 
-    /// Computes each lane from those of some values.
+    /// Computes each lane from those of some values, once if all are the same.
     fn each(
         &mut self,
         ty: Type,
         of: &[&Val],
         mut compute: impl FnMut(&mut Self, &[Reg]) -> Result<Reg>,
     ) -> Result<Val> {
-        let lanes = 0..usize::from(ty.lanes);
-        let regs = lanes.map(|lane| compute(self, &of.iter().map(|value| value.regs[lane]).collect::<Vec<_>>()));
+        let count = match common(of)? {
+            Layout::Same => {
+                let reg = compute(self, &of.iter().map(|value| value.regs[0]).collect::<Vec<_>>())?;
+                return Ok(Val { ty, regs: vec![reg; usize::from(ty.lanes)] });
+            }
+            Layout::Accumulators => of.iter().map(|value| value.regs.len()).min().unwrap_or(0),
+            _ => usize::from(ty.lanes),
+        };
+        let regs = (0..count).map(|lane| compute(self, &of.iter().map(|value| value.regs[lane]).collect::<Vec<_>>()));
         Ok(Val { ty, regs: regs.collect::<Result<_>>()? })
     }
 
@@ -198,7 +207,13 @@ impl Emitter<'_> {
     /// An operand whose type is its own.
     pub(super) fn vector_operand(&mut self, a: &Operand) -> Result<Val> {
         match a {
-            Operand::Ref(value) => self.read(&value.name),
+            Operand::Ref(value) => {
+                let value = self.read(&value.name)?;
+                match value.layout() {
+                    Layout::Same | Layout::Lanes => Ok(value),
+                    _ => Err(Error::unsupported("lanes of a fragment")),
+                }
+            }
             _ => Err(Error::internal(format!("{a} has no lanes"))),
         }
     }

@@ -1,7 +1,9 @@
 //! Loops, branches and cells.
 
+use super::Capability;
 use super::align;
 use super::crew::{self, Touched};
+use super::fragment::{Twins, common};
 use super::index::Level;
 use super::own::{self, Own};
 use super::register::{Class, Reg, Val, bits};
@@ -31,6 +33,7 @@ struct Advancing {
 pub(super) struct Emitter<'a> {
     pub text: String,
     pub tile: &'a Tile,
+    pub capability: Capability,
     /// Registers of each class.
     pub used: [usize; Class::ALL.len()],
     labels: usize,
@@ -46,6 +49,10 @@ pub(super) struct Emitter<'a> {
     pub thread: Option<Reg>,
     /// Whether we are in a loop abreast.
     pub abreast: bool,
+    /// The number of this thread in its warp, in a loop abreast that a warp runs an iteration of.
+    pub warp: Option<Reg>,
+    /// Whether we are in a branch that needs no barriers of its own.
+    pub straight: bool,
     /// What threads of the block have touched since they last waited for each other.
     pub touched: Touched,
     pub symbols: HashMap<Name, Reg>,
@@ -54,15 +61,20 @@ pub(super) struct Emitter<'a> {
     pub multiples: HashMap<Name, i64>,
     /// What was loaded together with another value, before its turn.
     pub loaded: HashMap<Name, Reg>,
+    /// Fragments that are loaded together.
+    pub twins: Twins,
+    /// Those that were, before their turn.
+    pub waiting: HashMap<Name, Val>,
     advancing: Vec<Advancing>,
     pub levels: Vec<Level>,
 }
 
 impl<'a> Emitter<'a> {
-    pub fn new(tile: &'a Tile) -> Emitter<'a> {
+    pub fn new(tile: &'a Tile, capability: Capability) -> Emitter<'a> {
         Emitter {
             text: String::new(),
             tile,
+            capability,
             used: [0; Class::ALL.len()],
             labels: 0,
             bases: vec![],
@@ -72,11 +84,15 @@ impl<'a> Emitter<'a> {
             crew: crew::crew(tile),
             thread: None,
             abreast: false,
+            warp: None,
+            straight: false,
             touched: Touched::default(),
             symbols: HashMap::new(),
             names: HashMap::new(),
             multiples: HashMap::new(),
             loaded: HashMap::new(),
+            twins: Twins::new(),
+            waiting: HashMap::new(),
             advancing: vec![],
             levels: vec![Level::default()],
         }
@@ -124,6 +140,7 @@ impl<'a> Emitter<'a> {
         let cursors = insts.iter().take_while(|inst| matches!(inst, Inst::Cursor { .. })).count();
         insts[..cursors].iter().try_for_each(|inst| self.inst(inst))?;
         let groups = self.groups(&insts[cursors..]);
+        self.twins.extend(self.twins(&insts[cursors..]));
         for (number, inst) in insts[cursors..].iter().enumerate() {
             self.meet(inst);
             if let Some(group) = groups.get(&number) {
@@ -142,19 +159,24 @@ impl<'a> Emitter<'a> {
             Inst::If { all, then, otherwise } => self.branch(all, then, otherwise),
             Inst::Cell { name, ty, init, .. } => {
                 let value = self.operand(init, *ty)?;
-                let cell = self.copy(&value);
+                let cell = self.cell_of(&value);
                 self.names.insert(name.clone(), Binding::Cell(cell));
                 Ok(())
             }
             Inst::Set { cell, value } => {
                 let to = self.cell(&cell.name)?;
                 let value = self.operand(value, to.ty)?;
+                common(&[&to, &value])?;
                 self.set(&to, &value);
                 Ok(())
             }
             Inst::Dot { row, cell, a, b } => {
-                let row = Row::from_name(row).ok_or_else(|| Error::unsupported(format!("matrix row `{row}`")))?;
-                let (a, b, cell) = (self.operand(a, row.a)?, self.operand(b, row.b)?, self.cell(&cell.name)?);
+                let found = Row::from_name(row).ok_or_else(|| Error::unsupported(format!("matrix row `{row}`")))?;
+                let (a, b, cell) = (self.operand(a, found.a)?, self.operand(b, found.b)?, self.cell(&cell.name)?);
+                if found.shape().is_some() {
+                    return self.multiply(row, found, &cell, &a, &b);
+                }
+                common(&[&cell, &a, &b])?;
                 self.dot(&cell, &a, &b);
                 Ok(())
             }
@@ -164,6 +186,7 @@ impl<'a> Emitter<'a> {
                 self.names.insert(dst.name.clone(), Binding::Value(value));
                 Ok(())
             }
+            Inst::Let { dst, ty, op: Op::Fragment(from, of) } => self.fragment(&dst.name, *ty, from, of),
             Inst::Let { dst, ty, op } => {
                 let value = self.op(*ty, op)?;
                 // A cell may change after its value was taken.
@@ -178,7 +201,24 @@ impl<'a> Emitter<'a> {
             }
             Inst::Store { to, value, ty, first } => {
                 let value = self.operand(value, *ty)?;
+                // Every thread has its own registers.
+                if self.is_own(to) {
+                    return self.store(to, &value, None);
+                }
                 self.alone(|this| this.store(to, &value, first.as_ref()))
+            }
+            Inst::StoreFragment { to, value, ty, of } => {
+                let value = self.operand(value, *ty)?;
+                self.store_fragment(to, &value, of)
+            }
+            Inst::Copy { to, from, ty, first } => self.alone(|this| this.begin_copy(to, from, *ty, first.as_ref())),
+            Inst::Commit => {
+                self.commit();
+                Ok(())
+            }
+            Inst::Wait(groups) => {
+                self.wait(*groups);
+                Ok(())
             }
             Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance.as_ref()),
         }
@@ -228,9 +268,7 @@ impl<'a> Emitter<'a> {
         if once {
             return Ok(());
         }
-        if self.is_block() {
-            self.barrier();
-        }
+        self.end_loop(insts);
         for ((cursor, _), step) in mine.iter().zip(steps) {
             self.ins("add.s64", &[cursor, cursor, &step]);
         }
@@ -243,6 +281,8 @@ impl<'a> Emitter<'a> {
 
     fn branch(&mut self, all: &[InRange], then: &[Inst], otherwise: &[Inst]) -> Result<()> {
         let (no, after) = (self.label(), self.label());
+        let outside = self.straight;
+        self.straight |= self.is_straight(then) && self.is_straight(otherwise);
         // What a later test computes is not known where an earlier one failed.
         self.levels.push(Level::default());
         for test in all {
@@ -264,15 +304,14 @@ impl<'a> Emitter<'a> {
         self.place(&no);
         self.side(otherwise)?;
         self.place(&after);
+        self.straight = outside;
         Ok(())
     }
 
     fn side(&mut self, insts: &[Inst]) -> Result<()> {
         self.levels.push(Level::default());
         self.insts(insts)?;
-        if self.is_block() {
-            self.barrier();
-        }
+        self.barrier();
         self.levels.pop();
         Ok(())
     }
@@ -291,10 +330,17 @@ impl<'a> Emitter<'a> {
     }
 
     pub fn copy(&mut self, value: &Val) -> Val {
-        let regs = value.regs.iter().map(|reg| self.reg(reg.class)).collect();
-        let copy = Val { ty: value.ty, regs };
-        self.set(&copy, value);
-        copy
+        let mut copied: Vec<(Reg, Reg)> = vec![];
+        for reg in &value.regs {
+            // What all lanes share stays shared.
+            if copied.last().is_none_or(|(from, _)| from != reg) {
+                let to = self.let_(reg.class, &format!("mov.{}", bits(reg.class)), &[reg]);
+                copied.push((*reg, to));
+            } else if let Some(last) = copied.last().copied() {
+                copied.push(last);
+            }
+        }
+        Val { ty: value.ty, regs: copied.into_iter().map(|(_, to)| to).collect() }
     }
 
     /// The value of a value or cell.

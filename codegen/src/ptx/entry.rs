@@ -1,5 +1,6 @@
 //! The entry around a tile's code: its parameters, its scratch memory, and which task a thread has.
 
+use super::Capability;
 use super::align;
 use super::body::{Binding, Emitter};
 use super::index::Level;
@@ -8,15 +9,15 @@ use mlc_ir::tile::{Phase, Space, Tile};
 use mlc_ir::{Error, Result};
 use std::fmt::Write;
 
-/// The entry of a linear tile, under a name.
+/// The entry of a linear tile, under a name, for a generation and those after it.
 ///
 /// # Errors
 /// If the tile needs something that entries do not have.
-pub fn emit(tile: &Tile, name: &str) -> Result<String> {
+pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<String> {
     if tile.phase != Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
     }
-    let mut emitter = Emitter::new(tile);
+    let mut emitter = Emitter::new(tile, capability);
     emitter.tile()?;
     Ok(emitter.entry(name))
 }

@@ -5,21 +5,31 @@
 
 use super::align::gcd;
 use super::body::{Binding, Emitter};
+use super::fragment::Layout;
 use super::register::{Class, Reg, Val, stored};
 use mlc_ir::tile::{Access, Type};
 use mlc_ir::{DType, Error, Index, Result};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// A pointer, a constant, and what their sum is a multiple of.
-struct Place {
-    pointer: Reg,
-    space: &'static str,
-    offset: i64,
-    multiple: i64,
+pub(super) struct Place {
+    pub pointer: Reg,
+    pub space: &'static str,
+    pub offset: i64,
+    pub multiple: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.offset {
+            0 => write!(f, "[{}]", self.pointer),
+            offset => write!(f, "[{}+{offset}]", self.pointer),
+        }
+    }
 }
 
 impl Emitter<'_> {
-    fn place_of(&mut self, access: &Access) -> Result<Place> {
+    pub(super) fn place_of(&mut self, access: &Access) -> Result<Place> {
         let Access::Linear { cursor, offset, .. } = access else {
             return Err(Error::internal("an indexed access in a linear tile"));
         };
@@ -36,9 +46,24 @@ impl Emitter<'_> {
         Ok(place)
     }
 
+    /// A place that is some bytes ahead of an access.
+    pub(super) fn place_at(&mut self, access: &Access, ahead: &Index) -> Result<Place> {
+        let Access::Linear { cursor, offset, buffer } = access else { return self.place_of(access) };
+        let fixed = ahead.constant();
+        let access = Access::Linear { cursor: cursor.clone(), offset: offset + fixed, buffer: *buffer };
+        let rest = ahead.clone() - fixed;
+        let mut place = self.place_of(&access)?;
+        if !rest.terms().is_empty() {
+            let value = self.eval(&rest)?;
+            place.pointer = self.let_(Class::Double, "add.s64", &[&place.pointer, &value]);
+            place.multiple = gcd(place.multiple, self.multiple(&rest));
+        }
+        Ok(place)
+    }
+
     /// The load instruction.
     pub(super) fn load(&mut self, ty: Type, from: &Access, first: Option<&Index>) -> Result<Val> {
-        if let Some(regs) = self.owned(from, ty) {
+        if let Some(regs) = self.owned(from, ty.dtype, usize::from(ty.lanes)) {
             return Ok(self.load_owned(ty, regs));
         }
         let place = self.place_of(from)?;
@@ -71,7 +96,10 @@ impl Emitter<'_> {
 
     /// The store instruction.
     pub(super) fn store(&mut self, to: &Access, value: &Val, first: Option<&Index>) -> Result<()> {
-        if let Some(regs) = self.owned(to, value.ty) {
+        if !matches!(value.layout(), Layout::Same | Layout::Lanes) {
+            return Err(Error::unsupported("a fragment that is stored as a vector"));
+        }
+        if let Some(regs) = self.owned(to, value.ty.dtype, usize::from(value.ty.lanes)) {
             self.set(&Val { ty: value.ty, regs }, value);
             return Ok(());
         }
@@ -92,7 +120,7 @@ impl Emitter<'_> {
     }
 
     /// Moves lanes, as many at once as the address allows.
-    fn move_lanes(&mut self, op: &str, dtype: DType, regs: &[Reg], place: &Place, load: bool) {
+    pub(super) fn move_lanes(&mut self, op: &str, dtype: DType, regs: &[Reg], place: &Place, load: bool) {
         let size = dtype.bytes();
         let mut lane = 0;
         while lane < regs.len() {
@@ -105,7 +133,7 @@ impl Emitter<'_> {
                 1 => (String::new(), names.concat()),
                 n => (format!(".v{n}"), format!("{{{}}}", names.join(", "))),
             };
-            self.move_one(&op.replace("{}", &width), &names, place.pointer, offset, load, None);
+            self.move_one(&op.replace("{}", &width), &names, &Place { offset, ..*place }, load, None);
             lane += together;
         }
     }
@@ -124,14 +152,14 @@ impl Emitter<'_> {
         for (lane, reg) in regs.iter().enumerate() {
             let inside = self.let_(Class::Predicate, "setp.gt.s64", &[&first, &lane]);
             let offset = place.offset + (lane * dtype.bytes()) as i64;
-            self.move_one(&op.replace("{}", ""), &reg.to_string(), place.pointer, offset, load, Some(inside));
+            self.move_one(&op.replace("{}", ""), &reg.to_string(), &Place { offset, ..*place }, load, Some(inside));
         }
         Ok(())
     }
 
-    fn move_one(&mut self, op: &str, regs: &str, pointer: Reg, offset: i64, load: bool, only: Option<Reg>) {
+    fn move_one(&mut self, op: &str, regs: &str, place: &Place, load: bool, only: Option<Reg>) {
         let only = only.map_or(String::new(), |predicate| format!("@{predicate} "));
-        let address = if offset == 0 { format!("[{pointer}]") } else { format!("[{pointer}+{offset}]") };
+        let address = place.to_string();
         let (a, b) = if load { (regs, address.as_str()) } else { (address.as_str(), regs) };
         let _ = writeln!(self.text, "\t{only}{op} {a}, {b};");
     }

@@ -20,14 +20,18 @@
 //! | `own` | scratch memory that is a thread's own, as registers |
 //! | `index` | index expressions, hoisted |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
+//! | `fragment` | matrices in the registers of a warp, their loads, stores and products |
+//! | `copies` | copies that arrive late |
 //! | `arithmetic`, `convert`, `lanes` | everything else |
 
 mod align;
 mod arithmetic;
 mod body;
 mod convert;
+mod copies;
 mod crew;
 mod entry;
+mod fragment;
 mod index;
 mod lanes;
 mod memory;
@@ -86,10 +90,20 @@ impl Capability {
         }
     }
 
+    /// Whether a block can copy to shared memory while it computes.
+    fn has_copies(self) -> bool {
+        self.0 >= 80
+    }
+
+    /// Whether products of matrices are as wide as the rows of the matrix table, of all their types.
+    fn has_wide_products(self) -> bool {
+        self.0 >= 80
+    }
+
     /// The first version of PTX that knows it.
     fn version(self) -> &'static str {
         match self.0 {
-            ..80 => "6.3",
+            ..80 => "6.5",
             80 => "7.0",
             81..87 => "7.1",
             87..89 => "7.4",

@@ -37,7 +37,7 @@ fn turned(text: &str) -> Result<Vec<f32>, String> {
 fn every_barrier_is_needed() {
     let tile = linearize(&parse(TURNED).unwrap(), &Facts::default()).unwrap();
     assert_eq!(crew(&tile), Some(64));
-    let text = module(Capability::ALL[0].1, &[&emit(&tile, "k").unwrap()]);
+    let text = module(Capability::ALL[0].1, &[&emit(&tile, "k", Capability::ALL[0].1).unwrap()]);
     let expected: Vec<f32> = (0..128u8).map(|n| f32::from(if n < 64 { 63 - n } else { 191 - n })).collect();
     assert_eq!(turned(&text), Ok(expected));
     let barrier = "\tbar.sync 0;\n";

@@ -20,6 +20,7 @@ impl Selector<'_> {
                 Ok(v)
             }
             Op::Load(from, Some(first)) => self.load_first(ty, from, first),
+            Op::Fragment(_, of) => refuse(format!("a fragment of `{}`", of.row)),
             Op::Broadcast(from) => {
                 let place = self.place(from)?;
                 let v = self.broadcast(ty, place)?;

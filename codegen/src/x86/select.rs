@@ -152,7 +152,9 @@ impl Selector<'_> {
                 self.set(cell, ty, value)
             }
             Inst::Dot { row, cell, a, b } => {
-                let row = Row::from_name(row).ok_or_else(|| Refused(format!("matrix row `{row}`")))?;
+                let row = Row::from_name(row)
+                    .filter(|row| row.shape().is_none())
+                    .ok_or_else(|| Refused(format!("matrix row `{row}`")))?;
                 let (cell, ty) = self.value(&cell.name)?;
                 if row.cell.dtype != DType::F32 {
                     return refuse(format!("matrix row of {ty}"));
@@ -169,6 +171,8 @@ impl Selector<'_> {
                 Ok(())
             }
             Inst::Store { to, value, ty, first } => self.store(to, value, *ty, first.as_ref()),
+            Inst::StoreFragment { of, .. } => refuse(format!("a fragment of `{}`", of.row)),
+            Inst::Copy { .. } | Inst::Commit | Inst::Wait(_) => refuse("copies that arrive late"),
             Inst::Cursor { name, buffer, offset, advance } => {
                 let base = self.bases[*buffer as usize];
                 let cursor = self.copy(r64(base));

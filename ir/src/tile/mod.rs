@@ -10,6 +10,7 @@
 //! In: a kernel and its schedule.  Out: text, bytes of an emitter, or an interpreted run.
 //! Invariants: see the verifier's header.
 
+mod fragment;
 pub mod interp;
 mod names;
 mod parse;
@@ -22,8 +23,9 @@ mod text;
 mod verify;
 mod visit;
 
+pub use fragment::{Fragment, Lines, Role};
 pub use parse::{parse, parse_tile};
-pub use row::Row;
+pub use row::{Row, RowKind, Shape};
 pub use verify::{VerifyError, Warning, verify};
 pub use visit::visit_indices;
 
@@ -206,7 +208,7 @@ pub enum Inst {
         /// Its new value.
         value: Operand,
     },
-    /// `cell += a * b` by a row of the matrix table: floats round once, ints wrap. See [`Row`].
+    /// `cell += a * b`, of lanes or of matrices, by a row of the matrix table: floats round once, ints wrap. See [`Row`].
     Dot {
         /// Name of the row, such as `f32x4`.
         row: Name,
@@ -238,6 +240,33 @@ pub enum Inst {
         /// Only the first so many lanes are written, none if it is negative; all if absent.
         first: Option<Index>,
     },
+    /// Writes a fragment to memory.
+    StoreFragment {
+        /// Where its first line begins.
+        to: Access,
+        /// What is written.
+        value: Operand,
+        /// Its type.
+        ty: Type,
+        /// Its shape.
+        of: Fragment,
+    },
+    /// Copies lanes from an input to scratch memory; they arrive some time before a [`Inst::Wait`] for them ends. Until then
+    /// they may not be read nor overwritten. They have 4, 8 or 16 bytes in all.
+    Copy {
+        /// Where the first lane goes.
+        to: Access,
+        /// Where it comes from.
+        from: Access,
+        /// What is copied.
+        ty: Type,
+        /// Only the first so many lanes are read, none if it is negative, and the others become 0.
+        first: Option<Index>,
+    },
+    /// Makes a group of all copies since the last one. Outside of loops abreast.
+    Commit,
+    /// Waits until all groups but the last so many have arrived. Outside of loops abreast.
+    Wait(u32),
     /// Linear only: declares a pointer, `base of buffer + offset` bytes. With `advance`, it grows by that many bytes at
     /// the end of each iteration of the serial loop over the named variable that follows in the same body.
     Cursor {
@@ -257,6 +286,8 @@ pub enum Inst {
 pub enum Op {
     /// Consecutive elements. With `first`, only so many lanes (none if it is negative) are read and the others are 0.
     Load(Access, Option<Index>),
+    /// A fragment, whose first line begins at the access.
+    Fragment(Access, Fragment),
     /// One element in all lanes.
     Broadcast(Access),
     /// A scalar in all lanes.

@@ -1,6 +1,6 @@
 //! The names that texts use, one table for each enum, read in both directions.
 
-use super::{Binary, Compare, LoopKind, Math, Monoid, Phase, Space, Type, Unary};
+use super::{Binary, Compare, LoopKind, Math, Monoid, Phase, Role, Space, Type, Unary};
 use crate::DType;
 use std::fmt;
 
@@ -32,6 +32,7 @@ names! {
     Phase { Indexed "indexed", Linear "linear" }
     Space { Input "input", Output "output", Scratch "scratch" }
     LoopKind { Serial "serial", Unroll "unroll", Abreast "abreast" }
+    Role { A "a", B "b", C "c" }
     Monoid { Sum "sum", Prod "prod", Max "max", Min "min", And "and", Or "or" }
     Unary {
         Neg "neg", Abs "abs", Sqrt "sqrt", Floor "floor", Ceil "ceil", Trunc "trunc", Round "round", Not "not",

@@ -4,8 +4,8 @@
 
 use super::text::LOWEST;
 use super::{
-    Access, Binary, Compare, InRange, Inst, LoopKind, Math, Monoid, Op, Operand, Param, Phase, Ref, Space, Tile, Type,
-    Unary,
+    Access, Binary, Compare, Fragment, InRange, Inst, Lines, LoopKind, Math, Monoid, Op, Operand, Param, Phase, Ref,
+    Role, Space, Tile, Type, Unary,
 };
 use crate::index::parse_index;
 use crate::text::{Lexer, SyntaxError, Token};
@@ -114,6 +114,19 @@ fn inst(lexer: &mut Lexer) -> Parsed<Inst> {
             let value = next_operand(lexer)?;
             Ok(Inst::Store { to, value, ty, first: first(lexer)? })
         }
+        "storefragment" => {
+            let ty = type_(lexer)?;
+            let (to, of) = fragment(lexer)?;
+            Ok(Inst::StoreFragment { to, value: next_operand(lexer)?, ty, of })
+        }
+        "copy" => {
+            let ty = type_(lexer)?;
+            let to = access(lexer)?;
+            lexer.expect(",")?;
+            Ok(Inst::Copy { to, from: access(lexer)?, ty, first: first(lexer)? })
+        }
+        "commit" => Ok(Inst::Commit),
+        "wait" => Ok(Inst::Wait(unsigned(lexer)?)),
         "cursor" => cursor(lexer),
         other => Err(lexer.error(format!("`{other}` is no instruction"))),
     }
@@ -237,11 +250,29 @@ fn access(lexer: &mut Lexer) -> Parsed<Access> {
     Ok(Access::Indexed { buffer, index: lexer.list("]", parse_index)? })
 }
 
+fn fragment(lexer: &mut Lexer) -> Parsed<(Access, Fragment)> {
+    let row = lexer.name()?.into();
+    let role = table(lexer, Role::from_name, "role")?;
+    let transposed = lexer.eat("transposed");
+    let at = access(lexer)?;
+    let lines = match lexer.word()?.as_str() {
+        "along" => Lines::Along(unsigned(lexer)?),
+        "same" => Lines::Same,
+        "apart" => Lines::Apart(parse_index(lexer)?),
+        other => return Err(lexer.error(format!("`{other}` does not tell where lines lie"))),
+    };
+    Ok((at, Fragment { row, role, transposed, lines }))
+}
+
 fn op(lexer: &mut Lexer) -> Parsed<(Type, Op)> {
     let word = lexer.word()?;
     let ty = type_(lexer)?;
     let op = match word.as_str() {
         "load" => Op::Load(access(lexer)?, first(lexer)?),
+        "fragment" => {
+            let (from, of) = fragment(lexer)?;
+            Op::Fragment(from, of)
+        }
         "bcast" => Op::Broadcast(access(lexer)?),
         "splat" => Op::Splat(operand(lexer)?),
         "iota" => Op::Iota,

@@ -15,10 +15,13 @@
 //! }
 //! ```
 //!
+//! A fragment names its row and role, and where its lines lie: `fragment f16x256 mma.f16 a @0[16*%i, %k] along 0`, or `same`, or in
+//! linear form `apart 80` bytes; behind the role stands `transposed` where memory holds the transpose.
+//!
 //! In linear form an access is `[%p + 192 in @0]`, with `cursor %p = @0 + 4*%t advance %i by 16` above it. Variables,
 //! values, cells and cursors are made of letters, digits, `_` and `.`; the verifier rejects other names.
 
-use super::{Access, InRange, Inst, Op, Operand, Param, Ref, Tile};
+use super::{Access, Fragment, InRange, Inst, Lines, Op, Operand, Param, Ref, Tile};
 use crate::Index;
 use crate::text::{write_float, write_name};
 use std::fmt::{self, Formatter, Result};
@@ -178,6 +181,17 @@ fn write_inst(f: &mut Formatter, inst: &Inst, depth: usize) -> Result {
             write!(f, "store {ty} {to}, {value}")?;
             write_first(f, first)
         }
+        Inst::StoreFragment { to, value, ty, of } => {
+            write!(f, "storefragment {ty} ")?;
+            write_fragment(f, to, of)?;
+            write!(f, ", {value}")
+        }
+        Inst::Copy { to, from, ty, first } => {
+            write!(f, "copy {ty} {to}, {from}")?;
+            write_first(f, first)
+        }
+        Inst::Commit => f.write_str("commit"),
+        Inst::Wait(groups) => write!(f, "wait {groups}"),
         Inst::Cursor { name, buffer, offset, advance } => {
             write!(f, "cursor %{name} = @{buffer} + {offset}")?;
             match advance {
@@ -195,11 +209,29 @@ fn write_first(f: &mut Formatter, first: &Option<Index>) -> Result {
     }
 }
 
+fn write_fragment(f: &mut Formatter, access: &Access, of: &Fragment) -> Result {
+    write_name(f, &of.row)?;
+    write!(f, " {} ", of.role.name())?;
+    if of.transposed {
+        f.write_str("transposed ")?;
+    }
+    write!(f, "{access} ")?;
+    match &of.lines {
+        Lines::Along(dim) => write!(f, "along {dim}"),
+        Lines::Same => f.write_str("same"),
+        Lines::Apart(bytes) => write!(f, "apart {bytes}"),
+    }
+}
+
 fn write_op(f: &mut Formatter, ty: super::Type, op: &Op) -> Result {
     match op {
         Op::Load(from, first) => {
             write!(f, "load {ty} {from}")?;
             write_first(f, first)
+        }
+        Op::Fragment(from, of) => {
+            write!(f, "fragment {ty} ")?;
+            write_fragment(f, from, of)
         }
         Op::Broadcast(from) => write!(f, "bcast {ty} {from}"),
         Op::Splat(a) => write!(f, "splat {ty} {a}"),

@@ -1,6 +1,6 @@
 //! Walks over instructions.
 
-use super::{Access, Inst, Op};
+use super::{Access, Inst, Lines, Op};
 use crate::Index;
 
 impl Inst {
@@ -16,6 +16,10 @@ impl Inst {
                     access.visit_indices(visit);
                     first.iter().for_each(visit);
                 }
+                Op::Fragment(access, of) => {
+                    access.visit_indices(visit);
+                    of.lines.visit_indices(visit);
+                }
                 Op::Broadcast(access) => access.visit_indices(visit),
                 Op::Index(index) => visit(index),
                 _ => {}
@@ -24,11 +28,20 @@ impl Inst {
                 to.visit_indices(visit);
                 first.iter().for_each(visit);
             }
+            Inst::StoreFragment { to, of, .. } => {
+                to.visit_indices(visit);
+                of.lines.visit_indices(visit);
+            }
+            Inst::Copy { to, from, first, .. } => {
+                to.visit_indices(visit);
+                from.visit_indices(visit);
+                first.iter().for_each(visit);
+            }
             Inst::Cursor { offset, advance, .. } => {
                 visit(offset);
                 advance.iter().for_each(|(_, by)| visit(by));
             }
-            Inst::Cell { .. } | Inst::Set { .. } | Inst::Dot { .. } => {}
+            Inst::Cell { .. } | Inst::Set { .. } | Inst::Dot { .. } | Inst::Commit | Inst::Wait(_) => {}
         }
     }
 }
@@ -53,6 +66,15 @@ impl Access {
     pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
         if let Access::Indexed { index, .. } = self {
             index.iter().for_each(visit);
+        }
+    }
+}
+
+impl Lines {
+    /// Calls `visit` on every index expression.
+    pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
+        if let Lines::Apart(bytes) = self {
+            visit(bytes);
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::fragment::{accumulator, row_major};
 use crate::warp::{LANES, Warp};
 use half::{bf16, f16};
 
-const ROWS: usize = 16;
 const COLUMNS: usize = 8;
 
 /// What is multiplied.
@@ -58,10 +57,12 @@ impl Element {
     }
 }
 
-/// `to = a * b + c`, with `a` of 16 rows and `b` of 8 columns.
+/// `to = a * b + c`, with `a` of 16 or 8 rows and `b` of 8 columns.
 pub(crate) struct Mma {
     pub a_element: Element,
     pub b_element: Element,
+    /// Rows of `a`.
+    pub rows: usize,
     /// Columns of `a`.
     pub depth: usize,
     /// Sums of ints stay at the ends of their range, and do not wrap.
@@ -75,7 +76,10 @@ pub(crate) struct Mma {
 impl Mma {
     /// The instruction with a shape and types, as its name has them.
     pub fn named(shape: &str, types: &[&str], saturates: bool) -> Option<Mma> {
-        let depth = shape.strip_prefix("m16n8k")?.parse().ok()?;
+        let (rows, depth) = match shape.strip_prefix("m16n8k") {
+            Some(depth) => (16, depth.parse().ok()?),
+            None => (8, shape.strip_prefix("m8n8k")?.parse().ok()?),
+        };
         let [to, a, b, c] = *types else { return None };
         let (a_element, b_element) = (Element::from_name(a)?, Element::from_name(b)?);
         let same = a_element == b_element || a_element.is_int() && b_element.is_int();
@@ -83,14 +87,26 @@ impl Mma {
         // A row of `a` has 32 bytes, or half as many in the small shapes.
         let row = 8 * a_element.parts();
         let sums = (to, c) == (sum, sum) && (!saturates || a_element.is_int());
-        let exists = same && sums && [row, row / 2].contains(&depth);
-        exists.then(|| Mma { a_element, b_element, depth, saturates, to: vec![], a: vec![], b: vec![], c: vec![] })
+        // With 8 rows, there is the small shape of ints alone.
+        let shapes = if rows == 16 { [row, row / 2].contains(&depth) } else { a_element.is_int() && depth == row / 2 };
+        let exists = same && sums && shapes;
+        exists.then(|| Mma {
+            rows,
+            a_element,
+            b_element,
+            depth,
+            saturates,
+            to: vec![],
+            a: vec![],
+            b: vec![],
+            c: vec![],
+        })
     }
 
     /// Registers of `a`, of `b` and of the accumulators.
     pub fn registers(&self) -> [usize; 3] {
         let words = self.depth / self.a_element.parts();
-        [ROWS * words / LANES, COLUMNS * words / LANES, ROWS * COLUMNS / LANES]
+        [self.rows * words / LANES, COLUMNS * words / LANES, self.rows * COLUMNS / LANES]
     }
 }
 
@@ -112,9 +128,9 @@ impl Warp {
         }
         self.complete(lanes)?;
         mma.a.iter().chain(&mma.b).chain(&mma.c).try_for_each(|register| self.check(*register, lanes))?;
-        let a = self.operand(&mma.a, mma.a_element, ROWS, mma.depth)?;
+        let a = self.operand(&mma.a, mma.a_element, mma.rows, mma.depth)?;
         let b = self.operand(&mma.b, mma.b_element, COLUMNS, mma.depth)?;
-        let sums = (0..ROWS * COLUMNS).map(|at| {
+        let sums = (0..mma.rows * COLUMNS).map(|at| {
             let (row, column) = (at / COLUMNS, at % COLUMNS);
             let (a, b) = (&a[row * mma.depth..][..mma.depth], &b[column * mma.depth..][..mma.depth]);
             let place = accumulator(row, column);

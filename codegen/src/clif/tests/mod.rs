@@ -75,7 +75,7 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
 /// A PTX module with the tile as its entry `k`, if it can be one.
 fn entry(linear: &Tile) -> Option<String> {
     let (_, capability, _) = ptx::Capability::ALL[0];
-    let entry = ptx::emit(linear, "k").inspect_err(|e| println!("PTX refused: {e}")).ok()?;
+    let entry = ptx::emit(linear, "k", capability).inspect_err(|e| println!("PTX refused: {e}")).ok()?;
     Some(ptx::module(capability, &[&entry]))
 }
 

@@ -1,7 +1,7 @@
 //! What a tile is compiled to: lanes are places in one array of registers, variables places in another.
 
 use super::Buffer;
-use crate::tile::{Inst, Space};
+use crate::tile::{Inst, Shape, Space};
 use crate::{DType, Name};
 
 /// A compiled tile.
@@ -97,12 +97,48 @@ pub(super) enum Run<'a> {
     Load(Dst, Place, Option<Expr>),
     Broadcast(Dst, Place),
     Store(Place, Src, usize, Option<Expr>),
+    LoadFragment(Dst, Piece),
+    StoreFragment(Piece, Src),
+    Multiply(Dst, Product),
+    /// To, from, lanes.
+    BeginCopy(Place, Place, usize, Option<Expr>),
+    Commit,
+    Wait(usize),
     Cursor(usize, Expr),
+}
+
+/// Where a fragment is in memory.
+pub(super) struct Piece {
+    pub place: Place,
+    pub lines: usize,
+    pub length: usize,
+    /// Bytes between lines of a linear place.
+    pub apart: Option<Expr>,
+    pub columns: usize,
+    pub transposed: bool,
+}
+
+impl Piece {
+    /// The lane of an element of a line.
+    pub fn lane(&self, line: usize, place: usize) -> usize {
+        if self.transposed { place * self.columns + line } else { line * self.columns + place }
+    }
+}
+
+/// Matrices that are multiplied.
+pub(super) struct Product {
+    pub shape: Shape,
+    /// Element type of the accumulator.
+    pub cell: DType,
+    pub a: (Src, DType),
+    pub b: (Src, DType),
+    pub f: Three,
 }
 
 /// A place in memory.
 pub(super) enum Place {
-    Indexed(usize, Vec<Expr>),
+    /// Buffer, index, and the dimension along which lines follow one another.
+    Indexed(usize, Vec<Expr>, Option<usize>),
     /// Buffer, cursor, offset.
     Linear(usize, usize, i64),
 }
@@ -110,7 +146,7 @@ pub(super) enum Place {
 impl Place {
     pub fn buffer(&self) -> usize {
         match self {
-            Place::Indexed(buffer, _) | Place::Linear(buffer, ..) => *buffer,
+            Place::Indexed(buffer, ..) | Place::Linear(buffer, ..) => *buffer,
         }
     }
 }

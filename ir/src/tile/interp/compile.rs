@@ -1,10 +1,10 @@
 //! Turns a verified tile into [`Program`]: unrolls, numbers names, puts in the values of symbols.
 
-use super::code::{Code, Dst, Expr, Extent, Factor, Place, Program, Run, Src};
+use super::code::{Code, Dst, Expr, Extent, Factor, Piece, Place, Product, Program, Run, Src};
 use super::scalar;
 use crate::index::Atom;
 use crate::tile::scopes::{Scopes, decided};
-use crate::tile::{Access, Inst, LoopKind, Operand, Ref, Row, Space, Tile, Type};
+use crate::tile::{Access, Fragment, Inst, Lines, LoopKind, Operand, Ref, Row, RowKind, Space, Tile, Type};
 use crate::{Index, Name};
 
 /// Bytes of one scratch buffer; a kernel that needs more is a mistake.
@@ -109,7 +109,14 @@ impl<'a> Compiler<'a> {
                 let (base, ty) = self.lanes(cell)?;
                 let f = scalar::multiply_add(ty.dtype).ok_or("no such row")?;
                 let c = self.operand(&Operand::Ref(cell.clone()), ty)?;
-                Run::Three(dst(base, ty), f, self.operand(a, row.a)?, self.operand(b, row.b)?, c)
+                let (a, b) = (self.operand(a, row.a)?, self.operand(b, row.b)?);
+                match row.kind {
+                    RowKind::Lanes => Run::Three(dst(base, ty), f, a, b, c),
+                    RowKind::Matrix(shape) => {
+                        let (a, b) = ((a, row.a.dtype), (b, row.b.dtype));
+                        Run::Multiply(dst(base, ty), Product { shape, cell: ty.dtype, a, b, f })
+                    }
+                }
             }
             Inst::Let { dst: to, ty, op } => {
                 // Before the operands are looked up, so that the registers of a loop's body stay together.
@@ -123,6 +130,16 @@ impl<'a> Compiler<'a> {
                 let first = self.optional(first)?;
                 Run::Store(self.access(to)?, self.operand(value, *ty)?, usize::from(ty.lanes), first)
             }
+            Inst::StoreFragment { to, value, ty, of } => {
+                let piece = self.piece(to, of)?;
+                Run::StoreFragment(piece, self.operand(value, *ty)?)
+            }
+            Inst::Copy { to, from, ty, first } => {
+                let first = self.optional(first)?;
+                Run::BeginCopy(self.access(to)?, self.access(from)?, usize::from(ty.lanes), first)
+            }
+            Inst::Commit => Run::Commit,
+            Inst::Wait(groups) => Run::Wait(*groups as usize),
             Inst::Cursor { name, offset, advance, .. } => {
                 let slot = self.cursors;
                 self.cursors += 1;
@@ -233,13 +250,30 @@ impl<'a> Compiler<'a> {
     pub(super) fn access(&self, access: &Access) -> Compiled<Place> {
         Ok(match access {
             Access::Indexed { buffer, index } => {
-                Place::Indexed(*buffer as usize, index.iter().map(|e| self.expr(e)).collect::<Compiled<_>>()?)
+                Place::Indexed(*buffer as usize, index.iter().map(|e| self.expr(e)).collect::<Compiled<_>>()?, None)
             }
             Access::Linear { cursor, offset, buffer } => match self.scopes.get(cursor, &[]) {
                 Some(Def::Cursor(slot, _)) => Place::Linear(*buffer as usize, *slot, *offset),
                 _ => return Err(format!("%{cursor} is no cursor")),
             },
         })
+    }
+
+    /// Where a fragment is in memory.
+    pub(super) fn piece(&self, access: &Access, of: &Fragment) -> Compiled<Piece> {
+        let mut place = self.access(access)?;
+        let apart = match (&of.lines, &mut place) {
+            (Lines::Along(dim), Place::Indexed(_, _, along)) => {
+                *along = Some(*dim as usize);
+                None
+            }
+            (Lines::Apart(bytes), _) => Some(self.expr(bytes)?),
+            _ => None,
+        };
+        let sizes = of.lines().zip(of.size()).ok_or("no such fragment")?;
+        let ((lines, length), (_, columns)) = sizes;
+        let (lines, length, columns) = (lines.into(), length.into(), columns.into());
+        Ok(Piece { place, lines, length, apart, columns, transposed: of.transposed })
     }
 
     pub(super) fn expr(&self, e: &Index) -> Compiled<Expr> {

@@ -1,14 +1,15 @@
 //! Runs a [`Program`].
 
 use super::code::{Code, Dst, Expr, Factor, Place, Program, Run, Src};
+use super::copies::Copies;
 use super::{Buffer, Cause, Trap, scalar};
 use crate::DType;
 use crate::tile::verify::summary;
 use crate::tile::{Inst, Space, Tile};
 use std::ops::Range;
 
-struct Machine<'a> {
-    program: &'a Program<'a>,
+pub(super) struct Machine<'a> {
+    pub(super) program: &'a Program<'a>,
     memory: Vec<&'a mut Buffer>,
     regs: Vec<u64>,
     /// Lanes whose value came from slack.
@@ -16,9 +17,10 @@ struct Machine<'a> {
     vars: Vec<i64>,
     cursors: Vec<i64>,
     task: i64,
+    pub(super) copies: Copies,
 }
 
-type Step<T = ()> = Result<T, Cause>;
+pub(super) type Step<T = ()> = Result<T, Cause>;
 /// The instruction is absent where the cause lies in none.
 type Ran<'a> = Result<(), (Cause, &'a Inst)>;
 
@@ -31,17 +33,15 @@ pub(super) fn run(tile: &Tile, program: &Program, memory: Vec<&mut Buffer>, task
         vars: vec![0; program.vars],
         cursors: vec![0; program.cursors],
         task: 0,
+        copies: Copies::default(),
     };
     for task in tasks {
         machine.task = task;
         machine.vars[0] = task;
         machine.forget_scratch();
-        machine.body(&program.body).map_err(|(cause, inst)| Trap {
-            cause,
-            tile: tile.name.clone(),
-            inst: summary(inst),
-            task: Some(task),
-        })?;
+        let trap = |cause, inst| Trap { cause, tile: tile.name.clone(), inst, task: Some(task) };
+        machine.body(&program.body).map_err(|(cause, inst)| trap(cause, summary(inst)))?;
+        machine.copies.end().map_err(|cause| trap(cause, String::new()))?;
     }
     Ok(())
 }
@@ -146,17 +146,23 @@ impl<'a> Machine<'a> {
                 self.lanes(*to, [Src { base: to.base, step: 0 }], |[a]| a);
             }
             Run::Store(to, value, lanes, first) => self.store(to, *value, *lanes, first)?,
+            Run::LoadFragment(to, piece) => self.load_fragment(*to, piece)?,
+            Run::StoreFragment(piece, value) => self.store_fragment(piece, *value)?,
+            Run::Multiply(to, product) => self.multiply(*to, product),
+            Run::BeginCopy(to, from, lanes, first) => self.begin_copy(to, from, *lanes, first)?,
+            Run::Commit => self.commit(),
+            Run::Wait(most) => self.wait(*most)?,
             Run::Cursor(slot, offset) => self.cursors[*slot] = self.eval(offset)?,
         }
         Ok(())
     }
 
-    fn lane(&self, a: Src, lane: usize) -> (u64, bool) {
+    pub(super) fn lane(&self, a: Src, lane: usize) -> (u64, bool) {
         let place = a.base + a.step * lane;
         (self.regs[place], self.undefined[place])
     }
 
-    fn put(&mut self, place: usize, bits: u64, undefined: bool) {
+    pub(super) fn put(&mut self, place: usize, bits: u64, undefined: bool) {
         self.regs[place] = bits;
         self.undefined[place] = undefined;
     }
@@ -194,7 +200,7 @@ impl<'a> Machine<'a> {
     }
 
     /// How many lanes an access touches.
-    fn active(&mut self, lanes: usize, first: &Option<Expr>) -> Step<usize> {
+    pub(super) fn active(&mut self, lanes: usize, first: &Option<Expr>) -> Step<usize> {
         match first {
             Some(first) => Ok(self.eval(first)?.clamp(0, lanes as i64) as usize),
             None => Ok(lanes),
@@ -202,8 +208,8 @@ impl<'a> Machine<'a> {
     }
 
     /// The byte a place is at, and the number of elements from there to the end of what may be touched: of the row,
-    /// or of the buffer.
-    fn locate(&mut self, place: &Place) -> Step<(i64, i64)> {
+    /// or of the buffer; of a line of a fragment, where places are indexed.
+    pub(super) fn locate(&mut self, place: &Place, line: usize) -> Step<(i64, i64)> {
         let param = &self.program.params[place.buffer()];
         let size = param.dtype.bytes() as i64;
         match place {
@@ -211,21 +217,21 @@ impl<'a> Machine<'a> {
                 let byte = self.cursors[*cursor].saturating_add(*offset);
                 Ok((byte, if byte < 0 { 0 } else { (param.bytes - byte).div_euclid(size) }))
             }
-            Place::Indexed(buffer, index) => {
-                let (element, room) = self.element(*buffer, index)?;
+            Place::Indexed(buffer, index, along) => {
+                let (element, room) = self.element(*buffer, index, along.map(|axis| (axis, line as i64)))?;
                 Ok((element * size, room))
             }
         }
     }
 
-    /// The number of an element, and how many there are from it to the end of its row. Along the last dimension an
+    /// The number of an element, or of one that is ahead of it along a dimension, and how many there are from it to the end of its row. Along the last dimension an
     /// index may go beyond the end, where there is no room.
-    fn element(&mut self, buffer: usize, index: &[Expr]) -> Step<(i64, i64)> {
+    fn element(&mut self, buffer: usize, index: &[Expr], ahead: Option<(usize, i64)>) -> Step<(i64, i64)> {
         let program = self.program;
         let param = &program.params[buffer];
         let (mut element, mut room) = (0i64, 1);
         for (axis, (e, dim)) in index.iter().zip(&param.dims).enumerate() {
-            let i = self.eval(e)?;
+            let i = self.eval(e)? + ahead.filter(|ahead| ahead.0 == axis).map_or(0, |ahead| ahead.1);
             let last = axis + 1 == index.len();
             if i < 0 || (i >= *dim && !last) || i > *dim + param.slack {
                 let text = format!("index {i} of dimension {axis} of `{}`, which has {dim}", param.name);
@@ -243,7 +249,7 @@ impl<'a> Machine<'a> {
         if active == 0 {
             return Ok(());
         }
-        let (byte, room) = self.locate(from)?;
+        let (byte, room) = self.locate(from, 0)?;
         let param = &self.program.params[from.buffer()];
         let size = param.dtype.bytes() as i64;
         if byte < 0 || active as i64 > room + param.slack / size {
@@ -259,9 +265,10 @@ impl<'a> Machine<'a> {
     }
 
     /// One element, whose bytes are in bounds.
-    fn read(&mut self, buffer: usize, byte: i64) -> Step<u64> {
+    pub(super) fn read(&mut self, buffer: usize, byte: i64) -> Step<u64> {
         let param = &self.program.params[buffer];
         let range = byte as usize..byte as usize + param.dtype.bytes();
+        self.copies.check(buffer, byte, &param.name)?;
         let memory = &mut self.memory[buffer];
         if !memory.ready[range.clone()].iter().all(|ready| *ready) {
             return Err(Cause::Uninitialised(param.name.clone(), byte));
@@ -285,7 +292,7 @@ impl<'a> Machine<'a> {
         if active == 0 {
             return Ok(());
         }
-        let (byte, room) = self.locate(to)?;
+        let (byte, room) = self.locate(to, 0)?;
         let param = &self.program.params[to.buffer()];
         if byte < 0 || active as i64 > room {
             return Err(beyond(param, active, room));
@@ -300,9 +307,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn write(&mut self, buffer: usize, byte: i64, bits: u64) -> Step {
+    pub(super) fn write(&mut self, buffer: usize, byte: i64, bits: u64) -> Step {
         let param = &self.program.params[buffer];
         let range = byte as usize..byte as usize + param.dtype.bytes();
+        self.copies.check(buffer, byte, &param.name)?;
         let memory = &mut self.memory[buffer];
         for seen in memory.seen.get_mut(range.clone()).into_iter().flatten() {
             let reader = seen.reader.filter(|reader| *reader != self.task || seen.shared);
@@ -318,7 +326,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn eval(&mut self, e: &Expr) -> Step<i64> {
+    pub(super) fn eval(&mut self, e: &Expr) -> Step<i64> {
         let overflow = || Cause::Index("an index expression overflows".into());
         let mut sum = e.constant;
         for (coefficient, factors) in &e.terms {
@@ -340,7 +348,7 @@ impl<'a> Machine<'a> {
             Factor::Min(pair) => self.eval(&pair.0)?.min(self.eval(&pair.1)?),
             Factor::Max(pair) => self.eval(&pair.0)?.max(self.eval(&pair.1)?),
             Factor::At(buffer, index) => {
-                let (element, room) = self.element(*buffer, index)?;
+                let (element, room) = self.element(*buffer, index, None)?;
                 let param = &self.program.params[*buffer];
                 if room < 1 {
                     return Err(beyond(param, 1, room));
@@ -352,6 +360,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn beyond(param: &super::code::Extent, lanes: usize, room: i64) -> Cause {
+pub(super) fn beyond(param: &super::code::Extent, lanes: usize, room: i64) -> Cause {
     Cause::OutOfBounds(format!("{lanes} elements of `{}` where {} are left", param.name, room.max(0)))
 }

@@ -7,7 +7,7 @@
 //! a read of an element of an output or scratch buffer that nobody wrote, two tasks at one element of a watched buffer
 //! if one writes, a shift by the width or more, a byte of a `Bool` that is neither 0 nor 1. Lanes loaded from the slack
 //! of a buffer are undefined; so is what is computed from them, and storing it traps. Scratch holds nothing when a task
-//! begins.
+//! begins. A copy arrives when it is waited for: to touch its place before, or never to wait for it, traps.
 //!
 //! Arithmetic is as documented at each [`Op`](super::Op): `fma` and `dot` round once; what is computed for `math` is
 //! computed in `f64` and rounded.
@@ -17,8 +17,10 @@
 mod buffer;
 mod code;
 mod compile;
+mod copies;
 mod exec;
 mod math;
+mod matrix;
 mod ops;
 mod scalar;
 
@@ -61,6 +63,10 @@ pub enum Cause {
     Shift(u64),
     /// A byte of a `Bool` that is neither 0 nor 1.
     NotBool(u8),
+    /// A read or write of what a copy will write: parameter and byte.
+    Coming(Name, i64),
+    /// A copy that nobody waited for.
+    Unwaited,
     /// An index expression that overflows or divides by zero.
     Index(String),
 }
@@ -80,6 +86,8 @@ impl fmt::Display for Trap {
             Cause::Undefined => write!(f, ": a lane from beyond the end of a buffer is stored"),
             Cause::Race(name, byte, other) => write!(f, ": task {other} touches byte {byte} of `{name}` too"),
             Cause::Shift(by) => write!(f, ": a shift by {by}"),
+            Cause::Coming(name, byte) => write!(f, ": a copy to byte {byte} of `{name}` is under way"),
+            Cause::Unwaited => write!(f, ": a copy that nobody waited for"),
             Cause::NotBool(byte) => write!(f, ": {byte} is no bool"),
         }
     }

@@ -12,6 +12,7 @@ impl Compiler<'_> {
         let dtype = ty.dtype;
         Ok(match op {
             Op::Load(from, first) => Run::Load(to, self.access(from)?, self.optional(first)?),
+            Op::Fragment(from, of) => Run::LoadFragment(to, self.piece(from, of)?),
             Op::Broadcast(from) => Run::Broadcast(to, self.access(from)?),
             Op::Splat(a) => Run::Copy(to, self.operand(a, Type::scalar(dtype))?),
             Op::Iota => Run::Iota(to),

@@ -34,6 +34,7 @@ fn alone<'a>(body: &'a [Inst], own: &mut HashSet<&'a Name>) -> Checked<'a> {
             own.insert(name);
             Ok(())
         }
+        Inst::Commit | Inst::Wait(_) => Err((inst, "copies are waited for outside of loops abreast".into())),
         Inst::Set { cell, .. } | Inst::Dot { cell, .. } if !own.contains(&cell.name) => {
             Err((inst, format!("a loop abreast changes %{}, which is not its own", cell.name)))
         }

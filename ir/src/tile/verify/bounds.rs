@@ -3,7 +3,7 @@
 use super::{Check, Def, Verifier, access_buffer};
 use crate::Index;
 use crate::index::Atom;
-use crate::tile::{Access, Param, Space, Type};
+use crate::tile::{Access, Fragment, Lines, Param, Phase, Space, Type};
 
 /// Where an access goes, over variables that begin at 0 and advance by 1.
 pub(super) struct Place {
@@ -11,8 +11,17 @@ pub(super) struct Place {
     pub index: Vec<Index>,
     /// Lanes along the last dim.
     pub lanes: Index,
+    /// A dim along which there are several lines of these, and how many.
+    pub lines: Option<(usize, Index)>,
     /// If present, only so many lanes.
     pub first: Option<Index>,
+}
+
+impl Place {
+    /// How many elements are touched along a dim that is not the last.
+    pub fn along(&self, axis: usize) -> Index {
+        self.lines.as_ref().filter(|lines| lines.0 == axis).map_or(Index::from(1), |lines| lines.1.clone())
+    }
 }
 
 impl Verifier<'_> {
@@ -86,7 +95,7 @@ impl Verifier<'_> {
         let first = first.as_ref().map(|first| self.index(first)).transpose()?;
         match access {
             Access::Indexed { index, .. } => {
-                if self.tile.phase == crate::tile::Phase::Linear {
+                if self.tile.phase == Phase::Linear {
                     return Err("an indexed access in the linear phase".into());
                 }
                 count(param, index.len())?;
@@ -94,7 +103,7 @@ impl Verifier<'_> {
                     return Err(format!("`{}` has no dimension for {} lanes to lie along", param.name, ty.lanes));
                 }
                 let index = index.iter().map(|e| self.index(e)).collect::<Check<Vec<_>>>()?;
-                let place = Place { index, lanes: Index::from(i64::from(ty.lanes)), first };
+                let place = Place { index, lanes: Index::from(i64::from(ty.lanes)), lines: None, first };
                 if self.proving {
                     self.in_bounds(param, &place, load)?;
                 }
@@ -108,12 +117,46 @@ impl Verifier<'_> {
         }
     }
 
+    /// Checks the access of a fragment of a type; returns the place if it is indexed.
+    pub(super) fn fragment(&mut self, access: &Access, ty: Type, of: &Fragment) -> Check<Option<Place>> {
+        let Some((count, length)) = of.lines() else {
+            return Err(format!("`{}` is no row of matrices", of.row));
+        };
+        if !of.takes(ty) {
+            return Err(format!("a matrix {} of `{}` is no {ty}", of.role.name(), of.row));
+        }
+        let line = Type { lanes: length, ..ty };
+        match &of.lines {
+            Lines::Apart(_) if self.tile.phase == Phase::Indexed => Err("a distance in the indexed phase".into()),
+            Lines::Apart(bytes) => {
+                self.index(bytes)?;
+                self.access(access, line, &None, false)
+            }
+            _ if self.tile.phase == Phase::Linear => Err("lines without a distance in the linear phase".into()),
+            Lines::Same => self.access(access, line, &None, false),
+            Lines::Along(dim) => {
+                let place = self.access(access, line, &None, false)?;
+                let dim = *dim as usize;
+                let Some(place) = place.filter(|place| dim + 1 < place.index.len()) else {
+                    return Err(format!("lines along dimension {dim}, which is no outer one"));
+                };
+                let place = Place { lines: Some((dim, Index::from(i64::from(count)))), ..place };
+                if self.proving {
+                    self.in_bounds(self.param(access_buffer(access))?, &place, false)?;
+                }
+                Ok(Some(place))
+            }
+        }
+    }
+
     fn in_bounds(&self, param: &Param, place: &Place, load: bool) -> Check {
         let last = place.index.len().saturating_sub(1);
         for (axis, (e, dim)) in place.index.iter().zip(&param.dims).enumerate() {
             self.prove(e.clone(), || format!("0 <= {e}"))?;
             if axis < last {
-                self.prove(dim.clone() - e.clone() - 1, || format!("{e} < {dim}"))?;
+                let count = place.along(axis);
+                let need = || if count.is(1) { format!("{e} < {dim}") } else { format!("{e} + {count} <= {dim}") };
+                self.prove(dim.clone() - e.clone() - count.clone(), need)?;
                 continue;
             }
             let slack = if load { i64::from(param.slack) / param.dtype.bytes() as i64 } else { 0 };

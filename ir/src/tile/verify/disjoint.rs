@@ -71,7 +71,7 @@ impl Verifier<'_> {
         let last = place.index.len().saturating_sub(1);
         let (mut given, mut range) = (Vec::new(), Vec::new());
         for (axis, e) in place.index.iter().enumerate() {
-            let lanes = if axis == last { place.lanes.clone() } else { Index::from(1) };
+            let lanes = if axis == last { place.lanes.clone() } else { place.along(axis) };
             let first = place.first.as_ref().filter(|_| axis == last);
             range.push((self.facts.low(e), self.facts.high(&(e.clone() + lanes.clone() - 1))));
             given.push(self.given(e, &lanes, first));

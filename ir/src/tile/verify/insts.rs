@@ -1,9 +1,10 @@
 //! Instructions without a body.
 
+use super::bounds::Place;
 use super::{Check, Def, Verifier, access_buffer, summary};
 use crate::index::Atom;
-use crate::tile::{Inst, LoopKind, Operand, Phase, Ref, Row, Space, Type};
-use crate::{Index, Name};
+use crate::tile::{Access, Inst, Lines, LoopKind, Operand, Phase, Ref, Row, Space, Type};
+use crate::{DType, Index, Name};
 
 impl Verifier<'_> {
     pub(super) fn inst(&mut self, inst: &Inst, rest: &[Inst]) -> Check {
@@ -32,18 +33,45 @@ impl Verifier<'_> {
             }
             Inst::Store { to, value, ty, first } => {
                 self.operand(value, *ty)?;
-                let param = self.param(access_buffer(to))?;
-                if param.space == Space::Input {
-                    return Err(format!("input `{}` is not for writing", param.name));
-                }
                 let place = self.access(to, *ty, first, false)?;
-                if let Some(place) = place.filter(|_| param.space == Space::Output) {
-                    self.write(access_buffer(to), &place, summary(inst));
-                }
-                Ok(())
+                self.stored(to, place, inst)
             }
+            Inst::StoreFragment { to, value, ty, of } => {
+                self.operand(value, *ty)?;
+                if of.lines == Lines::Same {
+                    return Err("lines of a stored fragment are apart".into());
+                }
+                let place = self.fragment(to, *ty, of)?;
+                self.stored(to, place, inst)
+            }
+            Inst::Copy { to, from, ty, first } => self.copy(to, from, *ty, first),
+            Inst::Commit | Inst::Wait(_) => Ok(()),
             Inst::Cursor { name, buffer, offset, advance } => self.cursor(name, *buffer, offset, advance, rest),
         }
+    }
+
+    /// Notes a store, whose place is known if it is indexed.
+    fn stored(&mut self, to: &Access, place: Option<Place>, inst: &Inst) -> Check {
+        let param = self.param(access_buffer(to))?;
+        if param.space == Space::Input {
+            return Err(format!("input `{}` is not for writing", param.name));
+        }
+        if let Some(place) = place.filter(|_| param.space == Space::Output) {
+            self.write(access_buffer(to), &place, summary(inst));
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, to: &Access, from: &Access, ty: Type, first: &Option<Index>) -> Check {
+        if !matches!(ty.bytes(), 4 | 8 | 16) || ty.dtype == DType::Bool {
+            return Err(format!("a copy is of numbers, of 4, 8 or 16 bytes, and {ty} is not"));
+        }
+        let (into, source) = (self.param(access_buffer(to))?, self.param(access_buffer(from))?);
+        if (into.space, source.space) != (Space::Scratch, Space::Input) {
+            return Err("a copy is from an input to scratch memory".into());
+        }
+        self.access(to, ty, &None, false)?;
+        self.access(from, ty, first, false).map(|_| ())
     }
 
     fn cell(&mut self, name: &Name, ty: Type, dims: &[u32], init: &Operand) -> Check {

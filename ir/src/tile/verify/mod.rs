@@ -12,6 +12,9 @@
 //! - Only cells are set. A cell that is declared in a branch or loop is gone after it.
 //! - Operands have the type that the instruction asks for (see `types`). Lanes are a power of two up to 128. Floats
 //!   are written as floats and integers as integers that fit. `F16` and `BF16` are loaded, stored, converted and bitcast.
+//! - Fragments have the type that their role in their row asks for, and may have more lanes.
+//! - Copies are from inputs to scratch memory, of 4, 8 or 16 bytes; what ends their groups and waits for them stands outside
+//!   of loops abreast.
 //! - Steps of loops are positive; bounds of unrolled loops are numbers.
 //! - Loops abreast run from 0 to a number by 1; none is within another. No cell of the outside is set in one.
 //! - Inputs are not stored to. Lookups `at(@b, ..)` read integer inputs.
@@ -20,7 +23,7 @@
 //! Of the indexed phase:
 //! - Accesses have one index a dimension. Every index, of lookups too, is proved to be in bounds from the ranges of
 //!   loops, the tests of branches around it and the ranges of symbols; along the last dimension for all lanes, or
-//!   those before `first`, or up to the slack of the buffer for loads.
+//!   those before `first`, or up to the slack of the buffer for loads; along the dim of a fragment's lines for all of them.
 //! - Two tasks do not write the same element of an output: what is not proved is a [`Warning`].
 //!
 //! Of the linear phase:

@@ -57,6 +57,9 @@ impl Verifier<'_> {
 
     /// An operation must compute its type.
     pub(super) fn op(&mut self, ty: Type, op: &Op) -> Check {
+        if let Op::Fragment(from, of) = op {
+            return self.fragment(from, ty, of).map(|_| ());
+        }
         self.lanes(ty)?;
         match op {
             Op::Load(from, first) => return self.access(from, ty, first, true).map(|_| ()),
@@ -80,7 +83,7 @@ impl Verifier<'_> {
     fn arithmetic(&mut self, ty: Type, op: &Op) -> Check {
         let (int, float) = (ty.dtype.is_int(), ty.dtype.is_float());
         match op {
-            Op::Load(..) | Op::Broadcast(_) | Op::Convert(..) | Op::Bitcast(..) => Ok(()),
+            Op::Load(..) | Op::Fragment(..) | Op::Broadcast(_) | Op::Convert(..) | Op::Bitcast(..) => Ok(()),
             Op::Splat(a) => self.operand(a, Type::scalar(ty.dtype)),
             Op::Iota => require(int && fits(i64::from(ty.lanes) - 1, ty.dtype), "lanes are numbered by integers"),
             Op::Index(e) => {

@@ -10,6 +10,7 @@ type At = fn(i: usize, thread: usize, group: usize) -> (usize, usize);
 /// An instruction.
 struct Shape {
     name: &'static str,
+    rows: usize,
     depth: usize,
     /// Elements in a register.
     parts: usize,
@@ -22,11 +23,12 @@ struct Shape {
 /// The accumulators of all shapes.
 const C: At = |i, thread, group| (if i < 2 { group } else { group + 8 }, thread * 2 + (i & 1));
 
-const SHAPES: [Shape; 8] = [
-    Shape { name: "m16n8k16.row.col.f32.f16.f16.f32", depth: 16, parts: 2, encode: half, a: A16, b: B16 },
-    Shape { name: "m16n8k16.row.col.f32.bf16.bf16.f32", depth: 16, parts: 2, encode: brain, a: A16, b: B16 },
+const SHAPES: [Shape; 9] = [
+    Shape { name: "m16n8k16.row.col.f32.f16.f16.f32", rows: 16, depth: 16, parts: 2, encode: half, a: A16, b: B16 },
+    Shape { name: "m16n8k16.row.col.f32.bf16.bf16.f32", rows: 16, depth: 16, parts: 2, encode: brain, a: A16, b: B16 },
     Shape {
         name: "m16n8k8.row.col.f32.f16.f16.f32",
+        rows: 16,
         depth: 8,
         parts: 2,
         encode: half,
@@ -35,6 +37,7 @@ const SHAPES: [Shape; 8] = [
     },
     Shape {
         name: "m16n8k8.row.col.f32.tf32.tf32.f32",
+        rows: 16,
         depth: 8,
         parts: 1,
         encode: |n| (n as f32).to_bits(),
@@ -46,20 +49,39 @@ const SHAPES: [Shape; 8] = [
     },
     Shape {
         name: "m16n8k4.row.col.f32.tf32.tf32.f32",
+        rows: 16,
         depth: 4,
         parts: 1,
         encode: |n| (n as f32).to_bits(),
         a: |i, thread, group| (if i == 0 { group } else { group + 8 }, thread),
         b: |_, thread, group| (thread, group),
     },
-    Shape { name: "m16n8k32.row.col.s32.s8.s8.s32", depth: 32, parts: 4, encode: byte, a: A32, b: B32 },
-    Shape { name: "m16n8k32.row.col.satfinite.s32.s8.s8.s32", depth: 32, parts: 4, encode: byte, a: A32, b: B32 },
+    Shape { name: "m16n8k32.row.col.s32.s8.s8.s32", rows: 16, depth: 32, parts: 4, encode: byte, a: A32, b: B32 },
+    Shape {
+        name: "m16n8k32.row.col.satfinite.s32.s8.s8.s32",
+        rows: 16,
+        depth: 32,
+        parts: 4,
+        encode: byte,
+        a: A32,
+        b: B32,
+    },
     Shape {
         name: "m16n8k16.row.col.s32.s8.s8.s32",
+        rows: 16,
         depth: 16,
         parts: 4,
         encode: byte,
         a: |i, thread, group| (if i < 4 { group } else { group + 8 }, thread * 4 + (i & 3)),
+        b: |i, thread, group| (thread * 4 + i, group),
+    },
+    Shape {
+        name: "m8n8k16.row.col.s32.s8.s8.s32",
+        rows: 8,
+        depth: 16,
+        parts: 4,
+        encode: byte,
+        a: |i, thread, group| (group, thread * 4 + i),
         b: |i, thread, group| (thread * 4 + i, group),
     },
 ];
@@ -111,13 +133,13 @@ fn run(statements: &str, words: &[u32]) -> Vec<u32> {
 
 #[test]
 fn products_have_the_published_fragments() {
-    for Shape { name, depth, parts, encode, a, b } in SHAPES {
+    for Shape { name, rows, depth, parts, encode, a, b } in SHAPES {
         let is_int = name.contains("s32");
         let left = |row: usize, k: usize| ((row * 5 + k * 3) % 13) as i32 - 6;
         let right = |k: usize, column: usize| ((k * 7 + column * 2) % 11) as i32 - 5;
         let before = |row: usize, column: usize| (row * 8 + column) as i32;
         let number = |n: i32| if is_int { n as u32 } else { (n as f32).to_bits() };
-        let (of_a, of_b) = (16 * depth / 32 / parts, 8 * depth / 32 / parts);
+        let (of_a, of_b, of_c) = (rows * depth / 32 / parts, 8 * depth / 32 / parts, rows / 4);
         let mut words = vec![0u32; 32 * WORDS];
         for lane in 0..32 {
             let (thread, group) = (lane % 4, lane / 4);
@@ -130,7 +152,7 @@ fn products_have_the_published_fragments() {
                 let (k, column) = b(i, thread, group);
                 words[4 + i / parts] |= encode(right(k, column)) << (32 / parts * (i % parts));
             }
-            for i in 0..4 {
+            for i in 0..of_c {
                 let (row, column) = C(i, thread, group);
                 words[6 + i] = number(before(row, column));
             }
@@ -141,12 +163,12 @@ fn products_have_the_published_fragments() {
         };
         let load = |n: usize| format!("ld.global.b32 %r{}, [%d2+{}];\n", n + 1, 4 * n);
         let loads: String = (0..10).map(load).collect();
-        let (a, b, c) = (list(1, of_a), list(5, of_b), list(7, 4));
+        let (a, b, c) = (list(1, of_a), list(5, of_b), list(7, of_c));
         let product = format!("mma.sync.aligned.{name} {c}, {a}, {b}, {c};\n");
-        let stores: String = (0..4).map(|n| format!("st.global.b32 [%d2+{}], %r{};\n", 40 + 4 * n, 7 + n)).collect();
+        let stores: String = (0..of_c).map(|n| format!("st.global.b32 [%d2+{}], %r{};\n", 40 + 4 * n, 7 + n)).collect();
         let found = run(&[loads, product, stores].concat(), &words);
         for lane in 0..32 {
-            for i in 0..4 {
+            for i in 0..of_c {
                 let (row, column) = C(i, lane % 4, lane / 4);
                 let sum: i32 = (0..depth).map(|k| left(row, k) * right(k, column)).sum();
                 let expected = number(before(row, column) + sum);
