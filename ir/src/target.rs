@@ -34,7 +34,12 @@ pub struct Target {
     pub abreast: Option<u32>,
     /// Whether some threads can run a task together.
     pub crew: Option<Crew>,
+    /// The rows of matrices of the matrix table that there are instructions for.
+    pub matrices: &'static [&'static str],
 }
+
+/// Threads that multiply a matrix together.
+pub const WARP: u32 = 32;
 
 /// What threads that run a task together have.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +73,7 @@ impl Target {
             tasks: 64,
             abreast: None,
             crew: None,
+            matrices: &[],
         }
     }
 

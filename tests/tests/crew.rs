@@ -5,9 +5,8 @@ use mlc::engine::Engine;
 use mlc::targets::{GPU, find};
 use mlc_codegen::kernels::lower_program;
 use mlc_codegen::linear::linearize;
-use mlc_codegen::ptx;
+use mlc_codegen::ptx::{self, Capability};
 use mlc_ir::program::{Program, interp};
-use mlc_ir::target::Target;
 use mlc_ir::tile::interp::{Buffer, run};
 use mlc_ir::tile::{self, Tile};
 use mlc_ir::{DType, Graph, Index, Scalar, Tensor};
@@ -16,7 +15,7 @@ use mlc_tensorio::relative_to_scale;
 use std::collections::HashMap;
 
 /// Rows, columns and sums for crews: whole ones, with something left, shorter than a crew, of a length known at run time only.
-const GRAPHS: [(&str, &str); 15] = [
+const GRAPHS: [(&str, &str); 19] = [
     ("softmax", "graph @a(%x: f32[3, 400]) opset 17 { %y = Softmax(%x) : f32[3, 400] return %y }"),
     ("odd softmax", "graph @a(%x: f32[n, 131]) opset 17 { %y = Softmax(%x) : f32[n, 131] return %y }"),
     ("softmax of any length", "graph @a(%x: f32[2, n]) opset 17 { %y = Softmax(%x) : f32[2, n] return %y }"),
@@ -69,6 +68,28 @@ const GRAPHS: [(&str, &str); 15] = [
            %y = Conv(%x, %w) : f32[1, 40, 9, 9] return %y }",
     ),
     (
+        "product of half floats",
+        "graph @a(%x: f16[70, 64], %w: f16[64, 72], %b: f16[72]) opset 17 {
+           %p = MatMul(%x, %w) : f16[70, 72]
+           %y = Add(%p, %b) : f16[70, 72] return %y }",
+    ),
+    (
+        "product of half floats, the second factor turned",
+        "graph @a(%x: f16[n, 48], %w: f16[40, 48]) opset 17 {
+           %t = Transpose(%w) {perm = [1, 0]} : f16[48, 40]
+           %y = MatMul(%x, %t) : f16[n, 40] return %y }",
+    ),
+    (
+        "convolution of half floats",
+        "graph @a(%x: f16[1, 32, 14, 14], %w: f16[32, 32, 3, 3]) opset 17 {
+           %c = Conv(%x, %w) {strides = [2, 2]} : f16[1, 32, 6, 6]
+           %y = Relu(%c) : f16[1, 32, 6, 6] return %y }",
+    ),
+    (
+        "product of bytes",
+        "graph @a(%x: i8[33, 64], %w: i8[64, 40]) opset 17 { %y = MatMulInteger(%x, %w) : i32[33, 40] return %y }",
+    ),
+    (
         "attention",
         "graph @a(%q: f32[1, 2, 10, 20], %k: f32[1, 2, 70, 20], %v: f32[1, 2, 70, 36]) opset 23 {
            %y = Attention(%q, %k, %v) : f32[1, 2, 10, 36] return %y }",
@@ -78,10 +99,21 @@ const GRAPHS: [(&str, &str); 15] = [
 /// What a symbol is.
 const SYMBOL: i64 = 77;
 
-fn numbers(shape: &[usize], step: usize) -> Tensor {
-    let scalar = |n: usize| Scalar::Float(((n * step) % 23) as f64 / 7.0 - 1.5);
+fn numbers(dtype: DType, shape: &[usize], step: usize) -> Tensor {
+    let scalar = |n: usize| match dtype.is_float() {
+        true => Scalar::Float(((n * step) % 23) as f64 / 7.0 - 1.5),
+        false => Scalar::Int(((n * step) % 23) as i64 - 11),
+    };
     let scalars: Vec<Scalar> = (0..shape.iter().product()).map(scalar).collect();
-    Tensor::from_scalars(DType::F32, shape.to_vec(), &scalars).expect("as many as the shape says")
+    Tensor::from_scalars(dtype, shape.to_vec(), &scalars).expect("as many as the shape says")
+}
+
+/// Largest difference that is accepted, relative to the largest value: sums are in other orders, and then rounded.
+fn tolerance(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 1.0 / 1024.0,
+        _ => 1e-5,
+    }
 }
 
 fn number(index: &Index) -> usize {
@@ -91,7 +123,9 @@ fn number(index: &Index) -> usize {
 
 fn inputs(program: &Program) -> Vec<Tensor> {
     let shape = |buffer: &u32| program.buffer(*buffer).shape.iter().map(number).collect::<Vec<usize>>();
-    program.inputs.iter().enumerate().map(|(place, buffer)| numbers(&shape(buffer), 2 * place + 5)).collect()
+    let numbers =
+        |(place, buffer): (usize, &u32)| numbers(program.buffer(*buffer).dtype, &shape(buffer), 2 * place + 5);
+    program.inputs.iter().enumerate().map(numbers).collect()
 }
 
 /// A graph's kernels for a GPU, its outputs by the tile interpreter, and what they should be.
@@ -101,10 +135,11 @@ fn outputs(text: &str) -> (Vec<(Tile, Tile)>, Vec<Tensor>, Vec<Tensor>) {
     let (mut program, _) = optimize(graph, Options::default()).unwrap();
     let inputs = inputs(&program);
     let expected = interp::run(&reference, &inputs).unwrap();
-    let (lowered, layouts) = lower_program(&mut program, &Target::gpu(64)).unwrap();
+    let target = Capability::from_name("sm_80").expect("it is listed").target();
+    let (lowered, layouts) = lower_program(&mut program, &target).unwrap();
     let mut memory: HashMap<u32, Buffer> = HashMap::new();
     for (buffer, tensor) in program.inputs.iter().zip(&inputs) {
-        memory.insert(*buffer, Buffer::of(&tensor.scalars().map(|x| x.float() as f32).collect::<Vec<_>>()));
+        memory.insert(*buffer, Buffer::filled(tensor.bytes().to_vec()));
     }
     let mut tiles = Vec::new();
     for kernel in lowered {
@@ -128,19 +163,22 @@ fn outputs(text: &str) -> (Vec<(Tile, Tile)>, Vec<Tensor>, Vec<Tensor>) {
             buffers
         };
         let (indexed, by_cursors) = (after(&kernel.tile), after(&linear));
-        let numbers =
-            |buffers: &[Buffer]| buffers.iter().flat_map(|it| it.elements::<f32>()).flatten().collect::<Vec<_>>();
-        let near = |(a, b): (f32, f32)| (a - b).abs() <= 1e-5 * (1.0 + a.abs());
-        let (a, b) = (numbers(&indexed), numbers(&by_cursors));
-        assert!(a.len() == b.len() && a.into_iter().zip(b).all(near), "other numbers by cursors\n{linear}");
+        for ((a, b), number) in indexed.iter().zip(&by_cursors).zip(&kernel.buffers) {
+            let dtype = program.buffer(*number).dtype;
+            let scalars = |it: &Buffer| -> Vec<f64> {
+                it.bytes().chunks_exact(dtype.bytes()).map(|bytes| Scalar::load(dtype, bytes).float()).collect()
+            };
+            let near = |(a, b): (f64, f64)| (a - b).abs() <= tolerance(dtype) * (1.0 + a.abs());
+            let (a, b) = (scalars(a), scalars(b));
+            assert!(a.len() == b.len() && a.into_iter().zip(b).all(near), "other numbers by cursors\n{linear}");
+        }
         memory.extend(kernel.buffers.iter().copied().zip(by_cursors));
         tiles.push((kernel.tile, linear));
     }
     let output = |buffer: &u32| {
         let shape: Vec<usize> = program.buffer(*buffer).shape.iter().map(number).collect();
-        let scalars: Vec<f32> = memory[buffer].elements().expect("all is written");
-        let scalars: Vec<Scalar> = scalars.into_iter().map(|x| Scalar::Float(x.into())).collect();
-        Tensor::from_scalars(DType::F32, shape, &scalars).expect("as many as the shape says")
+        assert!(memory[buffer].is_complete(), "all is written");
+        Tensor::new(program.buffer(*buffer).dtype, shape, memory[buffer].bytes().to_vec()).expect("as the shape says")
     };
     let found = program.outputs.iter().map(output).collect();
     (tiles, found, expected)
@@ -155,7 +193,7 @@ fn crews_compute_what_programs_say() {
         println!("{name}: {crews:?}");
         for (found, expected) in found.iter().zip(&expected) {
             let error = relative_to_scale(found, expected).unwrap();
-            assert!(error <= 1e-5, "{name} differs by {error:.1e}\n{}", tiles[0].0);
+            assert!(error <= tolerance(found.dtype()), "{name} differs by {error:.1e}\n{}", tiles[0].0);
         }
     }
 }
@@ -166,13 +204,15 @@ fn blocks_of_threads_compute_what_programs_say() {
     for (name, text) in GRAPHS {
         let graph = Graph::parse(text).unwrap();
         let reference = graph.clone().to_program().unwrap();
-        let (program, _) = optimize(graph, Options::default()).unwrap();
-        let inputs = inputs(&program);
-        let mut engine = Engine::compiled_for(program, find(GPU, Some("sm_75")).unwrap(), 1).unwrap();
-        let found = engine.run(&inputs).unwrap_or_else(|why| panic!("{name}: {why}"));
-        for (found, expected) in found.iter().zip(&interp::run(&reference, &inputs).unwrap()) {
-            let error = relative_to_scale(found, expected).unwrap();
-            assert!(error <= 1e-5, "{name} differs by {error:.1e}");
+        for generation in ["sm_75", "sm_80"] {
+            let (program, _) = optimize(graph.clone(), Options::default()).unwrap();
+            let inputs = inputs(&program);
+            let mut engine = Engine::compiled_for(program, find(GPU, Some(generation)).unwrap(), 1).unwrap();
+            let found = engine.run(&inputs).unwrap_or_else(|why| panic!("{name}, {generation}: {why}"));
+            for (found, expected) in found.iter().zip(&interp::run(&reference, &inputs).unwrap()) {
+                let error = relative_to_scale(found, expected).unwrap();
+                assert!(error <= tolerance(found.dtype()), "{name}, {generation} differs by {error:.1e}");
+            }
         }
     }
 }

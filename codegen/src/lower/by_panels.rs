@@ -1,70 +1,101 @@
-//! A fold whose block is a whole crew's: the crew brings panels of what is multiplied to scratch memory, and each member adds
-//! the products of its points.
+//! A fold whose block is a whole crew's: the crew brings panels of what is multiplied to scratch memory, chunk by chunk of the
+//! folded axes, and its members, or its warps, add the products.
 //!
-//! While members multiply one chunk of the folded axis, what they read of the next is on its way. Sums and what has been read
-//! are each member's own: buffers that an emitter may hold in registers, since all accesses to them say which member and
-//! which number.
+//! While one chunk is multiplied, later ones are on their way: copied by themselves, where that is all there is to do; or else
+//! read by the members, who write what they have read to the panel when its turn has come. Sums, and what has been read, are
+//! each member's own: buffers that an emitter may hold in registers, since all accesses to them say which member and which
+//! number.
 
-use super::nest::{Cells, identity};
+use super::matrices::Matrices;
 use super::panels::{Chunk, Panel};
 use super::team::{Side, members};
-use super::{Lowering, Point, offset_key, typed};
+use super::{Lowering, Point};
 use mlc_ir::program::{Reduce, Stage};
-use mlc_ir::tile::{Access, InRange, Inst, Op, Operand, Type};
+use mlc_ir::tile::{Access, InRange, Inst, Type};
 use mlc_ir::{Error, Index, Name, Result};
 
-/// Steps of a chunk that are written out.
-const WRITTEN: i64 = 4;
-
 /// A fold by panels.
-struct Product {
-    stage: Stage,
-    reduce: Reduce,
-    chunk: Chunk,
-    sides: Vec<Side>,
-    members: i64,
-    /// The parameter of the sums, and their type.
-    sums: u32,
-    ty: Type,
+pub(super) struct Product {
+    pub stage: Stage,
+    pub reduce: Reduce,
+    pub chunk: Chunk,
+    pub sides: Vec<Side>,
+    pub members: i64,
+    /// The parameter of the sums, their type, and how many a member or warp has.
+    pub sums: u32,
+    pub ty: Type,
+    pub each: usize,
+    /// The matrices that warps multiply; without, members multiply points.
+    pub matrices: Option<Matrices>,
 }
 
 impl Lowering<'_> {
     /// Writes all stages of a kernel whose fold goes by panels, at a task's block.
-    pub(super) fn by_panels(&mut self, (axis, size): (&Name, u32), point: &Point) -> Result<()> {
+    pub(super) fn by_panels(&mut self, (axis, size, slots): (&Name, u32, u32), point: &Point) -> Result<()> {
         let point = Point { vector: None, end: None, ..point.clone() };
-        let stage = self.kernel.stages[0].clone();
-        let reduce = stage.reduce.clone().ok_or_else(|| Error::internal("panels of no fold"))?;
-        let sides = self.sides(&point);
-        let members = members(&sides);
-        let extent = self.kernel.extent(axis).cloned().unwrap_or_default();
-        let size = i64::from(size);
-        let whole = self.facts.rem(&extent, &Index::from(size)).is(0);
-        let chunk = Chunk { axis: axis.clone(), size, end: (!whole).then(|| extent.clone()) };
-        let points = self.member_points(&point, &sides, &Index::zero());
-        let ty = typed(stage.value.dtype(), points[0].lanes());
-        let sums = self.make("sums", ty.dtype, &[members, points.len() as i64, i64::from(ty.lanes)]);
-        let product = Product { stage, reduce, chunk, sides, members, sums, ty };
-        self.sum_nothing(&product, points.len())?;
-        self.folded_loops(&product, &product.reduce.axes, &point, &extent)?;
-        self.team(&product, |this, member| {
-            let points = this.member_points(&point, &product.sides, member);
-            this.settle_points(&product, member, &points)
-        })
+        let mut product = self.product(axis, i64::from(size), &point)?;
+        let mut panels = self.panels(&product, &point, i64::from(slots));
+        self.nothing(&product)?;
+        self.chunks(&product, &mut panels, &point)?;
+        match product.matrices.take() {
+            Some(matrices) => self.settle_matrices(&product, &matrices, &panels, &point),
+            None => self.team(&product, |this, member| {
+                let points = this.member_points(&point, &product.sides, member);
+                this.settle_points(&product, member, &points)
+            }),
+        }
     }
 
-    fn team(&mut self, product: &Product, write: impl FnOnce(&mut Self, &Index) -> Result<()>) -> Result<()> {
+    fn product(&mut self, axis: &Name, size: i64, point: &Point) -> Result<Product> {
+        let stage = self.kernel.stages[0].clone();
+        let reduce = stage.reduce.clone().ok_or_else(|| Error::internal("panels of no fold"))?;
+        let sides = self.sides(point);
+        let extent = self.kernel.extent(axis).cloned().unwrap_or_default();
+        let whole = self.facts.rem(&extent, &Index::from(size)).is(0);
+        let count = self.facts.simplify(&extent.ceil_div(&Index::from(size)));
+        let chunk = Chunk { axis: axis.clone(), size, count, end: (!whole).then_some(extent) };
+        let dtype = stage.value.dtype();
+        let matrices = Matrices::new(self.plan.matrix.as_ref(), &sides)?;
+        let (members, each, ty) = match &matrices {
+            Some(matrices) => (matrices.members(), matrices.each(), matrices.sum()),
+            None => {
+                let points = self.member_points(point, &sides, &Index::zero());
+                (members(&sides), points.len(), super::typed(dtype, points[0].lanes()))
+            }
+        };
+        if ty.dtype != dtype {
+            return Err(Error::internal(format!("sums of {dtype} in a row whose are {ty}")));
+        }
+        let sums = match &matrices {
+            Some(matrices) => self.make("sums", dtype, &matrices.sums()),
+            None => self.make("sums", dtype, &[members, each as i64, i64::from(ty.lanes)]),
+        };
+        Ok(Product { stage, reduce, chunk, sides, members, sums, ty, each, matrices })
+    }
+
+    /// Writes what each member of the crew does.
+    pub(super) fn team<R>(
+        &mut self,
+        product: &Product,
+        write: impl FnOnce(&mut Self, &Index) -> Result<R>,
+    ) -> Result<R> {
         self.abreast(&"member".into(), product.members as u32, write)
     }
 
-    fn sum(&self, product: &Product, member: &Index, number: usize) -> Access {
+    /// Where a member's sum is.
+    pub(super) fn sum(&self, product: &Product, member: &Index, number: usize) -> Access {
         let index = vec![member.clone(), Index::from(number as i64), Index::zero()];
         Access::Indexed { buffer: product.sums, index }
     }
 
-    fn sum_nothing(&mut self, product: &Product, points: usize) -> Result<()> {
-        let value = identity(product.reduce.monoid, product.ty.dtype);
+    /// Begins with sums of nothing.
+    fn nothing(&mut self, product: &Product) -> Result<()> {
+        let value = super::nest::identity(product.reduce.monoid, product.ty.dtype);
+        if let Some(matrices) = &product.matrices {
+            return self.no_matrices(product, matrices, &value);
+        }
         self.team(product, |this, member| {
-            for number in 0..points {
+            for number in 0..product.each {
                 let to = this.sum(product, member, number);
                 this.push(Inst::Store { to, value: value.clone(), ty: product.ty, first: None });
             }
@@ -72,118 +103,80 @@ impl Lowering<'_> {
         })
     }
 
-    /// Loops over the folded axes, the innermost by chunks.
-    fn folded_loops(&mut self, product: &Product, axes: &[Name], point: &Point, extent: &Index) -> Result<()> {
-        if let [axis, rest @ ..] = axes
-            && !rest.is_empty()
-        {
-            let count = self.kernel.extent(axis).cloned().unwrap_or_default();
-            if count.is(1) {
-                return self.folded_loops(product, rest, &point.with(axis, Index::zero()), extent);
+    /// Walks the chunks of all folded axes.
+    fn chunks(&mut self, product: &Product, panels: &mut [Panel], point: &Point) -> Result<()> {
+        let extents = product.reduce.axes.iter().filter(|axis| **axis != product.chunk.axis);
+        let outer: Vec<(Name, Index)> =
+            extents.map(|axis| (axis.clone(), self.kernel.extent(axis).cloned().unwrap_or_default())).collect();
+        let count = Index::product(outer.iter().map(|axis| &axis.1).chain([&product.chunk.count]));
+        let slots = panels.iter().map(|panel| panel.slots).min().unwrap_or(1);
+        let bring = |this: &mut Self, panels: &[Panel], number: Index| {
+            let begin = this.begin(product, &outer, point, &number);
+            // There is such a chunk if the slowest of its axes is within its extent.
+            let (index, high) = match outer.first() {
+                Some((axis, extent)) => (begin.axes[axis].clone(), extent.clone()),
+                None => (number.clone(), count.clone()),
+            };
+            let more = InRange { index, low: Index::zero(), high };
+            let more = if more.proven(&this.facts) { vec![] } else { vec![more] };
+            this.team(product, |this, member| {
+                panels.iter().try_for_each(|panel| {
+                    let slot = this.facts.rem(&number, &Index::from(panel.slots));
+                    this.bring(product, panel, &begin, (&more, &slot), member)
+                })
+            })
+        };
+        let ahead = (slots - 1).max(1);
+        for number in 0..ahead {
+            bring(self, panels, Index::from(number))?;
+            if slots > 1 {
+                self.push(Inst::Commit);
             }
-            let variable = self.open_loop(axis, &count);
-            self.folded_loops(product, rest, &point.with(axis, Index::var(variable)), extent)?;
-            self.close_loop();
-            return Ok(());
         }
-        let Chunk { axis, size, .. } = &product.chunk;
-        let panels = self.panels(&product.stage, &product.chunk, &product.sides, product.members, point);
-        let chunks = self.facts.simplify(&extent.ceil_div(&Index::from(*size)));
-        self.read_panels(product, &panels, (point, &Index::zero()), &[])?;
-        let variable = (!chunks.is(1)).then(|| self.open_loop(axis, &chunks));
+        let variable = (!count.is(1)).then(|| self.open_loop(&product.chunk.axis, &count));
         let number = variable.clone().map_or(Index::zero(), Index::var);
-        self.team(product, |this, member| {
-            panels.iter().try_for_each(|panel| this.fill_panel(panel, (member, product.members)))
-        })?;
-        if variable.is_some() {
-            let next = number.clone() + 1;
-            let more = InRange { index: next.clone(), low: Index::zero(), high: chunks };
-            self.read_panels(product, &panels, (point, &(next * *size)), &[more])?;
+        if slots > 1 {
+            self.push(Inst::Wait(slots as u32 - 2));
+        } else {
+            self.team(product, |this, member| panels.iter().try_for_each(|panel| this.fill(product, panel, member)))?;
         }
-        self.near = panels;
-        self.team(product, |this, member| this.multiply(product, member, &point.with(axis, number * *size)))?;
-        self.near = vec![];
+        if variable.is_some() {
+            bring(self, panels, number.clone() + ahead)?;
+            if slots > 1 {
+                self.push(Inst::Commit);
+            }
+        }
+        for panel in panels.iter_mut() {
+            panel.slot = self.facts.rem(&number, &Index::from(panel.slots));
+        }
+        let begin = self.begin(product, &outer, point, &number);
+        match &product.matrices {
+            Some(matrices) => self.multiply_matrices(product, matrices, panels)?,
+            None => {
+                self.near = panels.to_vec();
+                self.team(product, |this, member| this.multiply_points(product, member, &begin))?;
+                self.near = vec![];
+            }
+        }
         if variable.is_some() {
             self.close_loop();
         }
         Ok(())
     }
 
-    fn read_panels(
-        &mut self,
-        product: &Product,
-        panels: &[Panel],
-        at: (&Point, &Index),
-        tests: &[InRange],
-    ) -> Result<()> {
-        self.team(product, |this, member| {
-            let read = |panel: &Panel| this.read_panel(panel, &product.chunk, at, tests, (member, product.members));
-            panels.iter().try_for_each(read)
-        })
-    }
-
-    /// Adds a chunk's products to a member's sums; the point is where the chunk begins.
-    fn multiply(&mut self, product: &Product, member: &Index, point: &Point) -> Result<()> {
-        let Product { stage, reduce, chunk, ty, .. } = product;
-        let points = self.member_points(point, &product.sides, member);
-        let mut cells = Vec::new();
-        for number in 0..points.len() {
-            let from = self.sum(product, member, number);
-            let sum = self.define(*ty, Op::Load(from, None));
-            cells.push(Cells { wide: vec![], narrow: Some(self.cell(*ty, sum.operand)), lanes: ty.lanes });
+    /// Where a chunk begins, by its number.
+    fn begin(&self, product: &Product, outer: &[(Name, Index)], point: &Point, number: &Index) -> Point {
+        let chunk = self.facts.rem(number, &product.chunk.count);
+        let (chunk, mut rest) = match outer {
+            [] => (number.clone(), Index::zero()),
+            _ => (chunk, self.facts.div(number, &product.chunk.count)),
+        };
+        let mut point = point.with(&product.chunk.axis, chunk * product.chunk.size);
+        for (place, (axis, extent)) in outer.iter().enumerate().rev() {
+            let own = if place == 0 { rest.clone() } else { self.facts.rem(&rest, extent) };
+            rest = self.facts.div(&rest, extent);
+            point = point.with(axis, own);
         }
-        let begin = point.axes[&chunk.axis].clone();
-        let written = if chunk.size % WRITTEN == 0 { WRITTEN } else { 1 };
-        let variable = self.open_loop(&chunk.axis, &Index::from(chunk.size / written));
-        for n in 0..written {
-            let offset = Index::var(variable.clone()) * written + n;
-            for (point, cells) in points.iter().zip(&cells) {
-                let mut point = point.with(&chunk.axis, begin.clone() + offset.clone());
-                point.axes.insert(offset_key(&chunk.axis), offset.clone());
-                self.accumulate(stage, reduce, &point, cells, 0)?;
-            }
-        }
-        self.close_loop();
-        for (number, cells) in cells.into_iter().enumerate() {
-            let (to, ty) = (self.sum(product, member, number), *ty);
-            let value = cells.narrow.map(Operand::Ref).ok_or_else(|| Error::internal("a sum is lost"))?;
-            self.push(Inst::Store { to, value, ty, first: None });
-        }
-        Ok(())
-    }
-
-    /// What becomes of a member's sums: for each of its columns the rows one after the other.
-    fn settle_points(&mut self, product: &Product, member: &Index, points: &[Point]) -> Result<()> {
-        let Some((columns, rows)) = product.sides.split_last() else { return Err(Error::internal("no outer axis")) };
-        let maps = 1..self.kernel.stages.len();
-        let others: Vec<Name> = rows.iter().map(|side| side.axis.clone()).collect();
-        for column in 0..columns.block() {
-            let numbers = (column..points.len()).step_by(columns.block());
-            let first = columns.cut(&points[column]);
-            self.only_if(self.inside(columns, &first), |this| {
-                for number in maps.clone().filter(|_| !rows.is_empty()) {
-                    this.hoist(&this.kernel.stages[number].value.clone(), &others, std::slice::from_ref(&first))?;
-                }
-                for number in numbers {
-                    let point = columns.cut(&points[number]);
-                    let tests = rows.iter().flat_map(|side| this.inside(side, &point)).collect();
-                    this.only_if(tests, |this| {
-                        let from = this.sum(product, member, number);
-                        let value = this.define(product.ty, Op::Load(from, None));
-                        this.settle(0, &value, &point)?;
-                        maps.clone().try_for_each(|number| this.stage_at(number, std::slice::from_ref(&point)))
-                    })?;
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// What has to be tested of a point, or its vector, on one side.
-    fn inside(&self, side: &Side, point: &Point) -> Vec<InRange> {
-        let first = &point.axes[&side.axis];
-        let vector = if point.end.is_some() { 1 } else { i64::from(side.lanes) };
-        side.holds(first, vector).into_iter().filter(|test| !test.proven(&self.facts)).collect()
+        point
     }
 }

@@ -13,13 +13,16 @@ mod by_panels;
 mod crew;
 mod eval;
 mod kept;
+mod matrices;
 mod nest;
 mod panels;
+mod points;
 mod segment;
 mod tasks;
 mod team;
 
 pub(crate) use nest::product;
+pub(crate) use panels::narrowest;
 
 use crate::layout::Layout;
 use crate::schedule::Plan;

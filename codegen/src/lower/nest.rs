@@ -19,8 +19,8 @@ impl Lowering<'_> {
     /// Writes all stages at a block of points. Some nests have all points of the block written out, so that these share what
     /// they load; in others the points come one after the other.
     pub(super) fn block(&mut self, point: &Point) -> Result<()> {
-        if let Some((axis, size)) = &self.plan.panel {
-            return self.by_panels((axis, *size), point);
+        if let Some((axis, size, slots)) = &self.plan.panel {
+            return self.by_panels((axis, *size, *slots), point);
         }
         let points = self.block_points(point);
         for run in self.plan.runs() {

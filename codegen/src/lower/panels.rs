@@ -2,45 +2,59 @@
 //!
 //! A panel has a row for each point of the task's block that its expression depends on, and a column for each point of the folded
 //! axis; or the other way round, if that is how what it reads lies. Rows are longer than what is in them by 16 bytes where
-//! that keeps neighbouring ones in different banks of memory.
-//! Beyond the end of an axis a panel is 0.
+//! that keeps neighbouring ones in different banks of memory. There may be several *slots* of one form, for chunks that follow
+//! each other. Beyond the end of an axis a panel is 0.
 
 use super::access::Lanes;
+use super::by_panels::Product;
 use super::team::Side;
 use super::{Key, Lowering, Point, Value, offset_key, typed};
-use mlc_ir::program::{Expr, ExprKind, Stage};
-use mlc_ir::tile::{Access, InRange, Inst, Op, Operand, Param, Space};
+use mlc_ir::program::{Expr, ExprKind};
+use mlc_ir::tile::{Access, InRange, Inst, Op, Operand, Param, Space, Type};
 use mlc_ir::{DType, Index, Name, Result};
 
 /// Points of the folded axis that are brought at once.
 pub(super) struct Chunk {
     pub axis: Name,
     pub size: i64,
+    /// Chunks of the axis.
+    pub count: Index,
     /// The end of the axis, if the last chunk reaches beyond it.
     pub end: Option<Index>,
 }
 
 /// An expression whose values lie in a panel.
+#[derive(Clone)]
 pub(super) struct Panel {
     expr: Expr,
     axis: Name,
     /// The sides it depends on, the first one slowest.
-    sides: Vec<Side>,
+    pub sides: Vec<Side>,
     rows: i64,
     steps: i64,
     /// Whether the points of the block lie side by side, not those of the folded axis.
-    across: bool,
-    /// Elements that a member moves at once.
+    pub across: bool,
+    /// Elements that are moved at once.
     width: u16,
+    /// Chunks there is room for. With one, members read what they fill it with next; otherwise it is copied.
+    pub slots: i64,
+    /// The one that is read.
+    pub slot: Index,
     /// Its parameter, and that of what a member has read for it.
     near: u32,
     read: u32,
 }
 
-/// Bytes that one instruction moves.
+/// Bytes that one instruction moves, and the fewest that a copy by itself does.
 const MOVED: i64 = 16;
+const LEAST: i64 = 4;
 
 impl Panel {
+    fn ty(&self) -> Type {
+        typed(self.expr.dtype(), self.width)
+    }
+
+    /// Vectors of a slot.
     fn count(&self) -> i64 {
         self.rows * self.steps / i64::from(self.width)
     }
@@ -50,43 +64,52 @@ impl Panel {
         (self.count() + members - 1) / members
     }
 
-    fn index(&self, row: Index, step: Index) -> Vec<Index> {
-        if self.across { vec![step, row] } else { vec![row, step] }
+    fn index(&self, slot: &Index, row: Index, step: Index) -> Vec<Index> {
+        if self.across { vec![slot.clone(), step, row] } else { vec![slot.clone(), row, step] }
+    }
+
+    /// An element of the slot that is read.
+    pub fn element(&self, row: Index, step: Index) -> Access {
+        Access::Indexed { buffer: self.near, index: self.index(&self.slot, row, step) }
     }
 }
 
 impl Lowering<'_> {
-    /// The panels of a fold.
-    pub(super) fn panels(
-        &mut self,
-        stage: &Stage,
-        chunk: &Chunk,
-        sides: &[Side],
-        members: i64,
-        point: &Point,
-    ) -> Vec<Panel> {
-        let factors = super::product(&stage.value).map_or(vec![stage.value.clone()], |(a, b)| vec![a, b]);
+    /// The panels of a fold, with so many slots if they can be copied.
+    pub(super) fn panels(&mut self, product: &Product, point: &Point, slots: i64) -> Vec<Panel> {
+        let value = &product.stage.value;
+        let factors = super::product(value).map_or(vec![value.clone()], |(a, b)| vec![a, b]);
         let mut panels: Vec<Panel> = Vec::new();
         for factor in factors {
-            let expr = stored(&factor);
+            let expr = narrowest(&factor);
             let axes = self.axes_of(&expr);
-            if axes.contains(&chunk.axis) && !panels.iter().any(|panel| panel.expr.id() == expr.id()) {
-                let sides = sides.iter().filter(|side| side.points() > 1 && axes.contains(&side.axis));
-                panels.push(self.panel(expr, chunk, sides.cloned().collect(), members, point));
+            if axes.contains(&product.chunk.axis) && !panels.iter().any(|panel| panel.expr.id() == expr.id()) {
+                let sides = product.sides.iter().filter(|side| side.points() > 1 && axes.contains(&side.axis));
+                let panel = self.panel(expr, &product.chunk, sides.cloned().collect(), point);
+                panels.push(panel);
+            }
+        }
+        let copied = slots > 1 && panels.iter().all(|panel| self.is_copied(panel));
+        for panel in &mut panels {
+            let dtype = panel.expr.dtype();
+            let (outer, inner) = if panel.across { (panel.steps, panel.rows) } else { (panel.rows, panel.steps) };
+            panel.slots = if copied { slots } else { 1 };
+            panel.near = self.make("panel", dtype, &[panel.slots, outer, padded(inner, dtype)]);
+            if !copied {
+                let each = panel.each(product.members);
+                panel.read = self.make("read", dtype, &[product.members, each, i64::from(panel.width)]);
             }
         }
         panels
     }
 
-    fn panel(&mut self, expr: Expr, chunk: &Chunk, mut sides: Vec<Side>, members: i64, point: &Point) -> Panel {
-        let dtype = expr.dtype();
-        let widest = (MOVED / dtype.bytes() as i64) as u16;
-        let follows = |this: &Self, axis: &Name, lanes: u16| this.lie_together(&expr, axis, lanes, point);
-        let along = |end: &Option<Index>, this: &Self| {
-            end.as_ref().is_none_or(|end| this.facts.rem(end, &Index::from(i64::from(widest))).is(0))
+    fn panel(&self, expr: Expr, chunk: &Chunk, mut sides: Vec<Side>, point: &Point) -> Panel {
+        let widest = (MOVED / expr.dtype().bytes() as i64) as u16;
+        let follows = |axis: &Name, lanes: u16| self.lie_together(&expr, axis, lanes, point);
+        let whole = |end: &Option<Index>| {
+            end.as_ref().is_none_or(|end| self.facts.rem(end, &Index::from(i64::from(widest))).is(0))
         };
-        let across = sides.iter().position(|side| follows(self, &side.axis, 2));
-        let across = across.filter(|_| !follows(self, &chunk.axis, 2));
+        let across = sides.iter().position(|side| follows(&side.axis, 2)).filter(|_| !follows(&chunk.axis, 2));
         let (axis, end, points) = match across {
             Some(place) => {
                 let side = sides.remove(place);
@@ -95,16 +118,27 @@ impl Lowering<'_> {
             }
             None => (chunk.axis.clone(), chunk.end.clone(), chunk.size),
         };
-        let wide = along(&end, self) && points % i64::from(widest) == 0 && follows(self, &axis, widest);
-        let rows: i64 = sides.iter().map(Side::points).product();
-        let across = across.is_some();
-        let (outer, inner) = if across { (chunk.size, rows) } else { (rows, chunk.size) };
-        let near = self.make("panel", dtype, &[outer, padded(inner, dtype)]);
-        let width = if wide { widest } else { 1 };
-        let (axis, steps) = (chunk.axis.clone(), chunk.size);
-        let mut panel = Panel { expr, axis, sides, rows, steps, across, width, near, read: near };
-        panel.read = self.make("read", dtype, &[members, panel.each(members), i64::from(width)]);
-        panel
+        let wide = whole(&end) && points % i64::from(widest) == 0 && follows(&axis, widest);
+        Panel {
+            expr,
+            axis: chunk.axis.clone(),
+            rows: sides.iter().map(Side::points).product(),
+            sides,
+            steps: chunk.size,
+            across: across.is_some(),
+            width: if wide { widest } else { 1 },
+            slots: 1,
+            slot: Index::zero(),
+            near: u32::MAX,
+            read: u32::MAX,
+        }
+    }
+
+    /// Whether nothing has to be done with what is brought but to copy it, some bytes at once.
+    fn is_copied(&self, panel: &Panel) -> bool {
+        let ExprKind::Load { buffer, .. } = panel.expr.kind() else { return false };
+        let bytes = panel.expr.dtype().bytes() as i64 * i64::from(panel.width);
+        bytes >= LEAST && !self.writes.contains(buffer) && panel.expr.dtype() != DType::Bool
     }
 
     /// Whether what an expression reads lies side by side along an axis, whatever its tests say.
@@ -125,47 +159,78 @@ impl Lowering<'_> {
         together && loads.len() == 1 && loads.iter().all(consecutive)
     }
 
-    /// Has a member read its part of a panel for the chunk that begins at a point, if some tests hold.
-    pub(super) fn read_panel(
+    /// Has a member bring its part of a panel, for the chunk that begins at a point, to a slot, if some tests hold.
+    pub(super) fn bring(
         &mut self,
+        product: &Product,
         panel: &Panel,
-        chunk: &Chunk,
-        (point, begin): (&Point, &Index),
-        tests: &[InRange],
-        (member, members): (&Index, i64),
+        begin: &Point,
+        (more, slot): (&[InRange], &Index),
+        member: &Index,
     ) -> Result<()> {
-        let ty = typed(panel.expr.dtype(), panel.width);
-        for n in 0..panel.each(members) {
-            let number = member.clone() + n * members;
-            let mut all: Vec<InRange> = tests.to_vec();
-            all.push(InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() });
-            let (row, step) = self.element(panel, &number);
-            let place = begin.clone() + step;
-            let mut at = point.with(&chunk.axis, place.clone());
-            let width = |along: bool| if along { i64::from(panel.width) } else { 1 };
-            if let Some(end) = &chunk.end {
-                let index = place + (width(!panel.across) - 1);
-                all.push(InRange { index, low: Index::zero(), high: end.clone() });
+        for n in 0..panel.each(product.members) {
+            let number = member.clone() + n * product.members;
+            let exists = InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() };
+            let exists: Vec<InRange> =
+                more.iter().cloned().chain([exists]).filter(|test| !test.proven(&self.facts)).collect();
+            let (at, inside) = self.vector(panel, &product.chunk, begin, &number);
+            if panel.slots > 1 {
+                let (row, step) = self.first(panel, &number);
+                let to = Access::Indexed { buffer: panel.near, index: panel.index(slot, row, step) };
+                self.only_if(exists, |this| this.copy(panel, to, inside, &at))?;
+                continue;
             }
-            let mut rest = row;
-            for (place, side) in panel.sides.iter().enumerate().rev() {
-                let offset = self.facts.rem(&rest, &Index::from(side.points()));
-                rest = self.facts.div(&rest, &Index::from(side.points()));
-                let value = side.base.clone() + offset;
-                at = at.with(&side.axis, value.clone());
-                let last = panel.across && place + 1 == panel.sides.len();
-                all.extend(side.holds(&value, width(last)));
-            }
-            at.vector = (panel.width > 1).then(|| {
-                let axis = if panel.across { panel.sides.last().map(|side| &side.axis) } else { None };
-                (axis.unwrap_or(&chunk.axis).clone(), panel.width)
-            });
-            all.retain(|test| !test.proven(&self.facts));
-            let value = self.value_if(&panel.expr, all, &at)?;
+            let value = self.value_if(&panel.expr, [exists, inside].concat(), &at)?;
             let index = vec![member.clone(), n.into(), Index::zero()];
             let to = Access::Indexed { buffer: panel.read, index };
-            self.push(Inst::Store { to, value: value.operand, ty, first: None });
+            self.push(Inst::Store { to, value: value.operand, ty: panel.ty(), first: None });
         }
+        Ok(())
+    }
+
+    /// The point of a panel's `number`-th vector, and what has to be tested of it.
+    fn vector(&self, panel: &Panel, chunk: &Chunk, begin: &Point, number: &Index) -> (Point, Vec<InRange>) {
+        let (mut row, step) = self.first(panel, number);
+        let mut tests = Vec::new();
+        let place = begin.axes[&chunk.axis].clone() + step;
+        let mut at = begin.with(&chunk.axis, place.clone());
+        let width = |along: bool| if along { i64::from(panel.width) } else { 1 };
+        if let Some(end) = &chunk.end {
+            let index = place + (width(!panel.across) - 1);
+            tests.push(InRange { index, low: Index::zero(), high: end.clone() });
+        }
+        for (place, side) in panel.sides.iter().enumerate().rev() {
+            let points = Index::from(side.points());
+            let own = if place == 0 { row.clone() } else { self.facts.rem(&row, &points) };
+            row = self.facts.div(&row, &points);
+            let value = side.base.clone() + own;
+            at = at.with(&side.axis, value.clone());
+            let last = panel.across && place + 1 == panel.sides.len();
+            tests.extend(side.holds(&value, width(last)));
+        }
+        at.vector = (panel.width > 1).then(|| {
+            let axis = if panel.across { panel.sides.last().map(|side| &side.axis) } else { None };
+            (axis.unwrap_or(&chunk.axis).clone(), panel.width)
+        });
+        tests.retain(|test| !test.proven(&self.facts));
+        (at, tests)
+    }
+
+    /// Copies a vector to its place, or zeros if it is none.
+    fn copy(&mut self, panel: &Panel, to: Access, inside: Vec<InRange>, at: &Point) -> Result<()> {
+        let ExprKind::Load { buffer, index } = panel.expr.kind() else { return Ok(()) };
+        let from = match self.place(*buffer, index, at)? {
+            Lanes::Consecutive(from) | Lanes::Same(from) => from,
+            Lanes::Apart(_) => return Err(mlc_ir::Error::internal("a copy of what lies apart")),
+        };
+        let ty = panel.ty();
+        let copy = Inst::Copy { to: to.clone(), from, ty, first: None };
+        if inside.is_empty() {
+            self.push(copy);
+            return Ok(());
+        }
+        let nothing = Inst::Store { to, value: zero(ty.dtype), ty, first: None };
+        self.push(Inst::If { all: inside, then: vec![copy], otherwise: vec![nothing] });
         Ok(())
     }
 
@@ -175,8 +240,7 @@ impl Lowering<'_> {
             return self.eval(expr, point);
         }
         let ty = typed(expr.dtype(), point.lanes());
-        let zero = if ty.dtype.is_float() { Operand::Float(0.0) } else { Operand::Int(0) };
-        let cell = self.cell(ty, zero);
+        let cell = self.cell(ty, zero(ty.dtype));
         self.only_if(tests, |this| {
             let value = this.eval(expr, point)?.operand;
             this.push(Inst::Set { cell: cell.clone(), value });
@@ -186,17 +250,17 @@ impl Lowering<'_> {
     }
 
     /// Writes what a member has read into a panel.
-    pub(super) fn fill_panel(&mut self, panel: &Panel, (member, members): (&Index, i64)) -> Result<()> {
-        let ty = typed(panel.expr.dtype(), panel.width);
-        for n in 0..panel.each(members) {
-            let number = member.clone() + n * members;
-            let inside = InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() };
-            let tests = if inside.proven(&self.facts) { vec![] } else { vec![inside] };
+    pub(super) fn fill(&mut self, product: &Product, panel: &Panel, member: &Index) -> Result<()> {
+        let ty = panel.ty();
+        for n in 0..panel.each(product.members) {
+            let number = member.clone() + n * product.members;
+            let exists = InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() };
+            let tests = if exists.proven(&self.facts) { vec![] } else { vec![exists] };
             self.only_if(tests, |this| {
                 let index = vec![member.clone(), n.into(), Index::zero()];
                 let value = this.define(ty, Op::Load(Access::Indexed { buffer: panel.read, index }, None));
-                let (row, step) = this.element(panel, &number);
-                let to = Access::Indexed { buffer: panel.near, index: panel.index(row, step) };
+                let (row, step) = this.first(panel, &number);
+                let to = panel.element(row, step);
                 this.push(Inst::Store { to, value: value.operand, ty, first: None });
                 Ok(())
             })?;
@@ -205,7 +269,7 @@ impl Lowering<'_> {
     }
 
     /// Row and step of the first element of a panel's `number`-th vector.
-    fn element(&self, panel: &Panel, number: &Index) -> (Index, Index) {
+    fn first(&self, panel: &Panel, number: &Index) -> (Index, Index) {
         let width = i64::from(panel.width);
         let inner = Index::from(if panel.across { panel.rows } else { panel.steps } / width);
         let (outer, inner) = (self.facts.div(number, &inner), self.facts.rem(number, &inner) * width);
@@ -215,15 +279,14 @@ impl Lowering<'_> {
     /// The value of an expression at a point from the panel that it lies in.
     pub(super) fn near_value(&mut self, expr: &Expr, point: &Point) -> Option<Value> {
         let panel = self.near.iter().find(|panel| panel.expr.id() == expr.id())?;
-        let near = panel.near;
         let index = |point: &Point| {
             let row = panel.sides.iter().fold(Index::zero(), |row, side| {
                 row * side.points() + point.axes.get(&offset_key(&side.axis)).cloned().unwrap_or_default()
             });
             let step = point.axes.get(&offset_key(&panel.axis)).cloned().unwrap_or_default();
-            panel.index(self.facts.simplify(&row), step)
+            panel.index(&panel.slot, self.facts.simplify(&row), step)
         };
-        let place = self.lanes_at(near, point, &index);
+        let place = self.lanes_at(panel.near, point, &index);
         let (dtype, lanes) = (expr.dtype(), point.lanes());
         Some(match place {
             Lanes::Same(from) => self.load_near(dtype, lanes, from, false),
@@ -277,9 +340,13 @@ fn padded(elements: i64, dtype: DType) -> i64 {
 }
 
 /// A factor as memory has it: what widens it can be done where it is read.
-fn stored(factor: &Expr) -> Expr {
+pub(crate) fn narrowest(factor: &Expr) -> Expr {
     match factor.kind() {
-        ExprKind::Cast(narrow) if narrow.dtype().bytes() < factor.dtype().bytes() => stored(narrow),
+        ExprKind::Cast(narrow) if narrow.dtype().bytes() < factor.dtype().bytes() => narrowest(narrow),
         _ => factor.clone(),
     }
+}
+
+fn zero(dtype: DType) -> Operand {
+    if dtype.is_float() { Operand::Float(0.0) } else { Operand::Int(0) }
 }

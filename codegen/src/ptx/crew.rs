@@ -15,12 +15,10 @@ use super::body::{Binding, Emitter};
 use super::fragment::place;
 use super::index::Level;
 use super::register::{Class, Reg};
+use mlc_ir::target::WARP;
 use mlc_ir::tile::{Access, Inst, LoopKind, Op, Row, Space, Tile};
 use mlc_ir::{Error, Index, Name, Result};
 use std::collections::BTreeSet;
-
-/// Threads of a warp: a block has a whole number of these.
-const WARP: u32 = 32;
 
 /// How many threads run a task of a tile together: as many as the longest loop abreast has iterations; `None` if a task is
 /// one thread's.

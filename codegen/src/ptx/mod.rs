@@ -73,7 +73,11 @@ impl Capability {
 
     /// What schedules ask of it.
     pub fn target(self) -> Target {
-        Target::gpu(self.multiprocessors())
+        let matrices: &[&str] = match self.has_wide_products() {
+            true => &["mma.f16", "mma.bf16", "mma.s8", "mma.u8s8"],
+            false => &["mma.f16", "mma.s8", "mma.u8s8"],
+        };
+        Target { matrices, ..Target::gpu(self.multiprocessors()) }
     }
 
     /// Multiprocessors of the cards that are meant, of the smaller ones where these differ much.

@@ -49,7 +49,7 @@ pub fn check(
             Step::Crew(_, n) if target.crew.is_none_or(|crew| *n > crew.most) => {
                 return Err("there are no crews of so many here".into());
             }
-            Step::Panel(..) => return Err("only the compiler chooses panels".into()),
+            Step::Panel(..) | Step::Matrix(..) => return Err("only the compiler chooses panels".into()),
             Step::Block(axis, _) if kernel.extent(axis).is_none() => return Err(format!("there is no axis `{axis}`")),
             Step::Block(_, n) if *n > MOST_BLOCK => return Err(format!("a block has at most {MOST_BLOCK} points")),
             _ => {}
@@ -103,6 +103,7 @@ fn each_once(steps: &[Step]) -> Result<(), String> {
         Step::Parallel(axis, _) => ("parallel", Some(axis.clone())),
         Step::Crew(axis, _) => ("crew", Some(axis.clone())),
         Step::Panel(..) => ("panel", None),
+        Step::Matrix(..) => ("matrix", None),
         Step::Within(stage, _) => ("within", Some(stage.to_string().into())),
         Step::Single(stage) => ("single", Some(stage.to_string().into())),
         Step::Keep(stage) => ("keep", Some(stage.to_string().into())),

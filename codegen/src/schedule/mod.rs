@@ -24,6 +24,7 @@ pub use nests::Run;
 pub use step::Step;
 
 use mlc_ir::program::{Kernel, Stage, StoreMode};
+use mlc_ir::tile::Row;
 use mlc_ir::{Error, Name, Result};
 use std::ops::Range;
 
@@ -36,8 +37,10 @@ pub struct Plan {
     pub tasks: Vec<(Name, u32)>,
     /// Stages whose values lie in scratch memory.
     pub kept: Vec<usize>,
-    /// An axis that the kernel's fold walks in panels of so many points.
-    pub panel: Option<(Name, u32)>,
+    /// An axis that the kernel's fold walks in panels of so many points, and how many of these there are at once.
+    pub panel: Option<(Name, u32, u32)>,
+    /// The row of the matrix table that the fold multiplies by, and the warps that share rows and columns of a task.
+    pub matrix: Option<(Name, u32, u32)>,
     /// The stages of each nest.
     nests: Vec<Range<usize>>,
     /// The first stages of nests whose points come one by one.
@@ -74,6 +77,7 @@ impl Plan {
             tasks: vec![],
             kept: vec![],
             panel: None,
+            matrix: None,
             nests: nests::nests(kernel),
             single: vec![],
             vectors: vec![],
@@ -133,16 +137,24 @@ impl Plan {
                 }
                 self.crews.push((nest, axis.clone(), *n));
             }
-            Step::Panel(axis, n) => {
-                let product = kernel.stages.first().filter(|stage| stage.axes.len() == self.outer.len());
+            Step::Panel(axis, n, slots) => {
+                let flat = kernel.stages.iter().all(|stage| stage.axes.len() == self.outer.len());
+                let product = kernel.stages.first().filter(|_| flat);
                 let folded = product.and_then(|stage| stage.reduce.as_ref()?.axes.last());
                 if folded != Some(axis) || kernel.stages[1..].iter().any(|stage| stage.reduce.is_some()) {
                     return Err("it is not the innermost axis of the kernel's only fold");
                 }
-                if *n == 0 || self.panel.is_some() {
+                if *n == 0 || !slots.is_power_of_two() || self.panel.is_some() {
                     return Err("a panel is empty, or of another axis");
                 }
-                self.panel = Some((axis.clone(), *n));
+                self.panel = Some((axis.clone(), *n, *slots));
+            }
+            Step::Matrix(row, down, across) => {
+                let row = Row::from_name(row).filter(|row| row.shape().is_some()).map(|_| row);
+                if row.is_none() || self.panel.is_none() || self.matrix.is_some() || *down == 0 || *across == 0 {
+                    return Err("there is no such row of matrices, or no panel that it is read from");
+                }
+                self.matrix = row.map(|row| (row.clone(), *down, *across));
             }
             Step::Parallel(axis, n) => {
                 if is_serial(kernel) || *n == 0 {

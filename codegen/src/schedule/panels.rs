@@ -6,18 +6,18 @@
 use super::choose::order_steps;
 use super::cost::Judge;
 use super::{Step, inner_axes};
-use crate::lower::product;
+use crate::lower::{narrowest, product};
 use mlc_ir::Name;
 use mlc_ir::program::{Expr, Stage};
-use mlc_ir::target::{Crew, Target};
-use mlc_ir::tile::Monoid;
+use mlc_ir::target::{Crew, Target, WARP};
+use mlc_ir::tile::{Monoid, Row};
 use std::collections::BTreeSet;
 
-/// The block of a task, and that of each member.
+/// The block of a task, and that of each member, or warp.
 struct Shape {
     rows: u32,
     columns: u32,
-    /// Of one member.
+    /// Of one member or warp.
     high: u32,
     wide: u32,
     /// What part of the multiply-adds a machine can do it does, if it has members enough.
@@ -25,8 +25,18 @@ struct Shape {
 }
 
 impl Shape {
-    fn members(&self) -> u32 {
-        self.rows / self.high * (self.columns / self.wide)
+    /// Members, or warps, that share the rows, and that share the columns.
+    fn down(&self) -> u32 {
+        self.rows / self.high
+    }
+
+    fn across(&self) -> u32 {
+        self.columns / self.wide
+    }
+
+    /// Threads of a crew.
+    fn members(&self, matrices: bool) -> u32 {
+        self.down() * self.across() * if matrices { WARP } else { 1 }
     }
 }
 
@@ -34,8 +44,19 @@ const fn shape(rows: u32, columns: u32, high: u32, wide: u32, rate: f64) -> Shap
     Shape { rows, columns, high, wide, rate }
 }
 
-/// Larger ones read less for each product, smaller ones are more tasks.
-const SHAPES: [Shape; 8] = [
+/// Blocks of warps that multiply matrices.
+const MATRICES: [Shape; 7] = [
+    shape(128, 128, 32, 64, 1.0),
+    shape(128, 64, 32, 32, 0.9),
+    shape(64, 128, 32, 32, 0.9),
+    shape(64, 64, 32, 32, 0.8),
+    shape(32, 64, 16, 32, 0.6),
+    shape(32, 32, 16, 16, 0.4),
+    shape(16, 64, 16, 16, 0.4),
+];
+
+/// Blocks of members that multiply points. Larger ones read less for each product, smaller ones are more tasks.
+const POINTS: [Shape; 8] = [
     shape(128, 128, 8, 8, 1.0),
     shape(128, 64, 8, 8, 0.95),
     shape(64, 128, 8, 8, 0.95),
@@ -52,8 +73,21 @@ const BUSY: f64 = 256.0;
 /// Rows and columns of results below which nothing is worth bringing near.
 const FEW: f64 = 8.0;
 
-/// Points of the folded axis in a panel: as many as are read as whole pieces of memory.
-const PANEL: u32 = 16;
+/// Points of the folded axis in a panel, at least: fewer are not worth the members' waiting for each other.
+const SHALLOW: u32 = 8;
+
+/// Such points at most, and bytes of a panel that each member brings: the more are on their way at once, the less it waits.
+const DEEP: u32 = 64;
+const BROUGHT: u32 = 128;
+
+/// Panels that are there or on their way, at most.
+const SLOTS: u32 = 4;
+
+/// The part of the memory that a crew shares that panels may take.
+const PART: f64 = 0.9;
+
+/// What an axis of unknown length, a batch mostly, is taken to have: it may be 1, and then its tasks are few.
+const UNKNOWN: f64 = 4.0;
 
 /// Elements that are moved at once.
 const LANES: u16 = 4;
@@ -78,21 +112,35 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Ve
     let roles = roles(judge, stage, outer)?;
     let columns = judge.points(&roles.column);
     let rows: f64 = roles.rows.iter().map(|axis| judge.points(axis)).product();
-    let depth = [PANEL, PANEL / 2].into_iter().find(|n| judge.points(folded) >= f64::from(*n))?;
-    if columns < FEW || rows < FEW {
+    let deep = judge.points(folded);
+    if columns < FEW || rows < FEW || deep < f64::from(SHALLOW) {
         return None;
     }
-    let others: f64 = outer.iter().map(|axis| judge.points(axis)).product::<f64>() / rows / columns;
-    let cost = |shape: &Shape| cost(judge, &roles, shape, others, crew);
-    let shape = SHAPES.iter().filter(|it| it.members() <= crew.most).min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    let rest = outer.iter().filter(|axis| **axis != roles.column && !roles.rows.contains(axis));
+    let others: f64 = rest.map(|axis| if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN }).product();
+    let row = matrix_row(judge, stage, target);
+    let shapes: &[Shape] = if row.is_some() { &MATRICES } else { &POINTS };
+    let fits = |shape: &&Shape| shape.members(row.is_some()) <= crew.most;
+    let cost = |shape: &Shape| cost(judge, &roles, shape, shape.members(row.is_some()), others, crew);
+    let shape = shapes.iter().filter(fits).min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    let step = row.and_then(|row| Row::from_name(row)?.shape()).map_or(1, |shape| u32::from(shape.k));
+    let bytes = bytes(stage);
+    let brought = |depth: u32| (shape.rows + shape.columns) * depth * bytes;
+    let most = BROUGHT * shape.members(row.is_some());
+    let shallow = |depth: &u32| brought(*depth) <= most && f64::from(*depth) <= deep && depth.is_multiple_of(step);
+    let depth = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).find(shallow).unwrap_or(SHALLOW.max(step));
+    let room = f64::from(crew.bytes) * PART;
+    let near = |slots: &u32| f64::from(brought(depth) + padding(shape, depth)) * f64::from(*slots) <= room;
+    let slots = (1..=SLOTS.ilog2()).rev().map(|n| 1 << n).find(near).unwrap_or(1);
     let mut steps = vec![Step::Order(roles.order.clone())];
+    let lanes = lanes(judge, &roles.column);
     let mut side = |axis: &Name, points: u32, members: u32, lanes: u32| {
         steps.push(Step::Block(axis.clone(), points / members / lanes));
         steps.push(Step::Crew(axis.clone(), members));
     };
-    let lanes = lanes(judge, &roles.column);
-    side(&roles.column, shape.columns, shape.columns / shape.wide, u32::from(lanes));
-    let mut members = shape.rows / shape.high;
+    let alone = |members: u32| if row.is_some() { 1 } else { members };
+    side(&roles.column, shape.columns, alone(shape.across()), u32::from(lanes));
+    let mut members = alone(shape.down());
     for (axis, points) in split(judge, &roles.rows, shape.rows) {
         let share = points.min(members);
         members /= share;
@@ -101,11 +149,48 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Ve
     if lanes > 1 {
         steps.push(Step::Vector(roles.column.clone(), lanes));
     }
-    steps.push(Step::Panel(folded.clone(), depth));
+    steps.push(Step::Panel(folded.clone(), depth, slots));
+    steps.extend(row.map(|row| Step::Matrix(row.into(), shape.down(), shape.across())));
     Some(steps)
 }
 
-/// Rows are what one factor alone depends on, columns what the other does: that which lies innermost in the result.
+/// The factors of a product as memory has them: what widens them is done where they are read.
+fn stored(stage: &Stage) -> Vec<Expr> {
+    let factors = product(&stage.value).map_or(vec![], |(a, b)| vec![a, b]);
+    factors.iter().map(narrowest).collect()
+}
+
+/// Bytes of an element of the wider factor.
+fn bytes(stage: &Stage) -> u32 {
+    stored(stage).iter().map(|factor| factor.dtype().bytes() as u32).max().unwrap_or(1)
+}
+
+/// What rows of panels are longer by than what is in them.
+fn padding(shape: &Shape, depth: u32) -> u32 {
+    16 * shape.rows.max(depth) + 16 * shape.columns.max(depth)
+}
+
+/// The row of matrices that a product can be computed by.
+fn matrix_row(judge: &Judge, stage: &Stage, target: &Target) -> Option<&'static str> {
+    let factors = stored(stage);
+    let fits = |name: &&&str| {
+        let row = Row::from_name(name).filter(|row| row.shape().is_some());
+        row.is_some_and(|row| {
+            let shape = row.shape().map_or(0, |shape| shape.k);
+            let deep = stage
+                .reduce
+                .iter()
+                .flat_map(|reduce| reduce.axes.last())
+                .all(|axis| judge.points(axis) >= f64::from(shape));
+            let types = [row.a.dtype, row.b.dtype];
+            deep && row.cell.dtype == stage.value.dtype() && factors.iter().map(Expr::dtype).eq(types)
+        })
+    };
+    target.matrices.iter().find(fits).copied()
+}
+
+/// Rows are what one factor alone depends on, columns what the other does: that which lies innermost in the result and is
+/// not too short.
 fn roles(judge: &Judge, stage: &Stage, outer: &[Name]) -> Option<Roles> {
     let (a, b) = product(&stage.value)?;
     let (a, b) = (axes(&a), axes(&b));
@@ -114,11 +199,9 @@ fn roles(judge: &Judge, stage: &Stage, outer: &[Name]) -> Option<Roles> {
         return None;
     }
     let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
-    let column = order.iter().rev().find(|axis| judge.points(axis) > 1.0)?.clone();
+    let alone = |axis: &&Name| a.contains(*axis) != b.contains(*axis);
+    let column = order.iter().rev().filter(alone).find(|axis| judge.points(axis) >= FEW)?.clone();
     let (own, other) = if a.contains(&column) { (&a, &b) } else { (&b, &a) };
-    if !own.contains(&column) || other.contains(&column) {
-        return None;
-    }
     let is_row = |axis: &&Name| other.contains(*axis) && !own.contains(*axis) && judge.points(axis) > 1.0;
     let rows: Vec<Name> = order.iter().rev().filter(is_row).cloned().collect();
     let mut order = order;
@@ -139,12 +222,12 @@ fn lanes(judge: &Judge, column: &Name) -> u16 {
     let whole = judge.is_known(column) && judge.points(column) % f64::from(LANES) == 0.0;
     let maps = &judge.kernel.stages[1..];
     let stores = judge.kernel.stages.iter().all(|stage| judge.stores_alike(stage, column));
-    let rows = whole || judge.lies_in_rows(maps, column, LANES) && judge.lies_in_rows(&stored(judge), column, LANES);
+    let rows = whole || judge.lies_in_rows(maps, column, LANES) && judge.lies_in_rows(&result(judge), column, LANES);
     if judge.has_lanes() && stores && rows { LANES } else { 1 }
 }
 
 /// The product as a stage that does nothing but store.
-fn stored(judge: &Judge) -> Vec<Stage> {
+fn result(judge: &Judge) -> Vec<Stage> {
     let mut stage = judge.kernel.stages[0].clone();
     stage.value = Expr::constant(stage.value.dtype(), mlc_ir::Scalar::Int(0));
     stage.reduce = None;
@@ -166,14 +249,15 @@ fn split(judge: &Judge, axes: &[Name], rows: u32) -> Vec<(Name, u32)> {
 }
 
 /// The time that products take in blocks of a shape.
-fn cost(judge: &Judge, roles: &Roles, shape: &Shape, others: f64, crew: Crew) -> f64 {
+fn cost(judge: &Judge, roles: &Roles, shape: &Shape, members: u32, others: f64, crew: Crew) -> f64 {
     let blocks = |axis: &Name, n: u32| (judge.points(axis) / f64::from(n)).ceil();
     let sides = split(judge, &roles.rows, shape.rows);
     let blocked: f64 = sides.iter().map(|(axis, n)| blocks(axis, *n)).product();
     let alone = roles.rows.iter().filter(|axis| !sides.iter().any(|side| side.0 == **axis));
-    let rows = blocked * alone.map(|axis| judge.points(axis)).product::<f64>();
+    let unblocked = |axis: &Name| if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN };
+    let rows = blocked * alone.map(unblocked).product::<f64>();
     let tasks = rows * blocks(&roles.column, shape.columns) * others;
     let each = (tasks / f64::from(crew.cores)).ceil();
-    let busy = (f64::from(shape.members()) * each / BUSY).min(1.0);
+    let busy = (f64::from(members) * each / BUSY).min(1.0);
     each * f64::from(shape.rows * shape.columns) / shape.rate / busy
 }

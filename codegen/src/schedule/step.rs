@@ -21,8 +21,11 @@ pub enum Step {
     /// task has so many blocks, which the members of its crew share.
     Crew(Name, u32),
     /// What a fold multiplies is brought to scratch memory, so many points of an axis that it folds at a time, where the crew
-    /// of the task reads it.
-    Panel(Name, u32),
+    /// of the task reads it; the last number is how many such panels are there or on their way at once.
+    Panel(Name, u32, u32),
+    /// The fold multiplies matrices, by a row of the matrix table. So many warps share the rows of a task, and so many its
+    /// columns.
+    Matrix(Name, u32, u32),
     /// A vector, block or crew of an inner axis, in the nest that begins with a stage and in no other.
     Within(usize, Box<Step>),
     /// The nest that begins with a stage computes the points of a block one by one, in a loop. A map behind a fold on the
@@ -58,7 +61,8 @@ impl fmt::Display for Step {
             Step::Mask(axis) => write!(f, "mask({axis})"),
             Step::Parallel(axis, n) => write!(f, "parallel({axis}, {n})"),
             Step::Crew(axis, n) => write!(f, "crew({axis}, {n})"),
-            Step::Panel(axis, n) => write!(f, "panel({axis}, {n})"),
+            Step::Panel(axis, n, slots) => write!(f, "panel({axis}, {n}, {slots})"),
+            Step::Matrix(row, down, across) => write!(f, "matrix({row}, {down}, {across})"),
             Step::Within(stage, step) => write!(f, "%{stage} {step}"),
             Step::Single(stage) => write!(f, "single(%{stage})"),
             Step::Keep(stage) => write!(f, "keep(%{stage})"),
@@ -96,7 +100,12 @@ impl FromStr for Step {
         match verb {
             "vector" => Ok(Step::Vector(axis, number.parse().map_err(|_| wrong())?)),
             "block" => Ok(Step::Block(axis, number.parse().map_err(|_| wrong())?)),
-            "panel" => Ok(Step::Panel(axis, number.parse().map_err(|_| wrong())?)),
+            "panel" | "matrix" => {
+                let (name, first) = axis.rsplit_once(", ").ok_or_else(wrong)?;
+                let (first, second) = (first.parse().map_err(|_| wrong())?, number.parse().map_err(|_| wrong())?);
+                let name = Name::from(name);
+                Ok(if verb == "panel" { Step::Panel(name, first, second) } else { Step::Matrix(name, first, second) })
+            }
             "crew" => Ok(Step::Crew(axis, number.parse().map_err(|_| wrong())?)),
             "parallel" => Ok(Step::Parallel(axis, number.parse().map_err(|_| wrong())?)),
             _ => Err(wrong()),
@@ -120,7 +129,8 @@ mod tests {
             Step::Within(2, Box::new(Step::Vector("c0".into(), 16))),
             Step::Within(0, Box::new(Step::Mask("c0".into()))),
             Step::Crew("c0".into(), 128),
-            Step::Panel("c0".into(), 16),
+            Step::Panel("c0".into(), 16, 2),
+            Step::Matrix("mma.f16".into(), 4, 2),
             Step::Single(1),
             Step::Keep(10),
         ];
@@ -136,6 +146,8 @@ mod tests {
             "vector(a, 65536)",
             "mask()",
             "keep(1)",
+            "panel(a, 4)",
+            "matrix(a, 4)",
             "single(%)",
             "single(%-1)",
             "%1",

@@ -88,7 +88,7 @@ pub enum Space {
 }
 
 /// Type of a value: one element type and a number of lanes. `Bool` with n lanes is a mask of n lanes.
-/// `F16` and `BF16` values can only be loaded, stored and converted.
+/// `F16` and `BF16` values can only be moved and converted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Type {
     /// Element type.

@@ -11,7 +11,7 @@
 //!   between.
 //! - Only cells are set. A cell that is declared in a branch or loop is gone after it.
 //! - Operands have the type that the instruction asks for (see `types`). Lanes are a power of two up to 128. Floats
-//!   are written as floats and integers as integers that fit. `F16` and `BF16` are loaded, stored, converted and bitcast.
+//!   are written as floats and integers as integers that fit. `F16` and `BF16` are moved, converted and bitcast.
 //! - Fragments have the type that their role in their row asks for, and may have more lanes.
 //! - Copies are from inputs to scratch memory, of 4, 8 or 16 bytes; what ends their groups and waits for them stands outside
 //!   of loops abreast.

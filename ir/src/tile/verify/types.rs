@@ -45,7 +45,7 @@ impl Verifier<'_> {
     pub(super) fn computable(&self, ty: Type) -> Check {
         self.lanes(ty)?;
         if ty.dtype.is_half() {
-            return Err(format!("{} is only loaded, stored and converted", ty.dtype));
+            return Err(format!("{} is only moved and converted", ty.dtype));
         }
         Ok(())
     }
@@ -75,6 +75,7 @@ impl Verifier<'_> {
                 require(from.dtype != DType::Bool && ty.dtype != DType::Bool, "a bool has no bits to cast")?;
                 return self.operand(a, *from);
             }
+            Op::Lane(..) | Op::Pack(_) | Op::Splat(_) => self.lanes(ty)?,
             _ => self.computable(ty)?,
         }
         self.arithmetic(ty, op)
