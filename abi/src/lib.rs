@@ -26,7 +26,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::{offset_of, size_of};
 
 /// The version of everything in this crate; an artifact carries it and a host refuses others.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// The C declarations of [`Tensor`], [`Host`] and [`KernelFn`], with their own include guard.
 pub const C_TYPES: &str = include_str!("../include/mlc_types.h");
@@ -212,9 +212,18 @@ pub const DEVICE_BLOCK: u32 = 256;
 pub type BeginFn = unsafe extern "C" fn(ctx: *mut c_void, needs: *mut DeviceNeeds) -> i32;
 
 /// Runs tasks `0..tasks` of the entry `k` followed by `kernel`, with `count` arguments: each by a block of `crew` threads, or
-/// by one thread of blocks of any size if that is 0.
-pub type LaunchFn =
-    unsafe extern "C" fn(ctx: *mut c_void, kernel: u32, args: *const u64, count: u32, tasks: u64, crew: u32) -> i32;
+/// by one thread of blocks of any size if that is 0. Where `scratch` is not 0, each such block or thread has so many bytes of
+/// memory for itself, in the order of their numbers; there may then be fewer of them than tasks, which they take in turn. The
+/// entry's parameters are the arguments, `tasks`, and the address of that memory, aligned to [`ARENA_ALIGN`].
+pub type LaunchFn = unsafe extern "C" fn(
+    ctx: *mut c_void,
+    kernel: u32,
+    args: *const u64,
+    count: u32,
+    tasks: u64,
+    crew: u32,
+    scratch: u64,
+) -> i32;
 
 /// Copies bytes to the device if `up` is not 0, else from it.
 pub type CopyFn = unsafe extern "C" fn(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32;
@@ -270,6 +279,6 @@ mod tests {
             [0, 4, 8, 16, 24, 32, 40]
         );
         assert_eq!([Device::CTX, Device::BEGIN, Device::LAUNCH, Device::COPY], [0, 8, 16, 24]);
-        assert!(C_TYPES.contains("#define MLC_ABI 3u"));
+        assert!(C_TYPES.contains("#define MLC_ABI 4u"));
     }
 }

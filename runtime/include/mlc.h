@@ -21,7 +21,7 @@
 
 #include <stdint.h>
 
-#define MLC_ABI 3u
+#define MLC_ABI 4u
 
 /* Element types; the numbers are those of ONNX (TensorProto.DataType). */
 enum {
@@ -58,8 +58,11 @@ typedef struct mlc_device {
     /* Called first in every run: makes code, weights and memory ready. */
     int32_t (*begin)(void *ctx, mlc_device_needs *needs);
     /* Runs tasks 0..tasks of the entry `k` followed by the number: each by a block of `crew` threads, or by one thread of
-       blocks of any size if that is 0. */
-    int32_t (*launch)(void *ctx, uint32_t kernel, const uint64_t *args, uint32_t count, uint64_t tasks, uint32_t crew);
+       blocks of any size if that is 0. Where `scratch` is not 0, each such block or thread has so many bytes of memory for
+       itself, in the order of their numbers; there may then be fewer of them than tasks, which they take in turn. The
+       entry's parameters are the arguments, `tasks`, and the address of that memory, a multiple of 64. */
+    int32_t (*launch)(void *ctx, uint32_t kernel, const uint64_t *args, uint32_t count, uint64_t tasks, uint32_t crew,
+                      uint64_t scratch);
     /* Copies to the GPU if `up` is not 0, else from it. */
     int32_t (*copy)(void *ctx, uint64_t device, void *host, uint64_t bytes, uint32_t up);
 } mlc_device;

@@ -122,7 +122,7 @@ impl Remote {
         ];
         fields.into_iter().for_each(|(value, offset)| f.store(value, needs, offset));
         let begin = signature(module, &[I64, I64], Some(I32));
-        let launch = signature(module, &[I64, I32, I64, I32, I64, I32], Some(I32));
+        let launch = signature(module, &[I64, I32, I64, I32, I64, I32, I64], Some(I32));
         let copy = signature(module, &[I64, I64, I64, I64, I32], Some(I32));
         let (begin, launch, copy) =
             (f.b.import_signature(begin), f.b.import_signature(launch), f.b.import_signature(copy));
@@ -170,9 +170,11 @@ impl Runner<'_> {
         let tasks = self.index(f, &lowered.tile.tasks.1)?;
         let count = f.b.ins().iconst(I32, (lowered.buffers.len() + lowered.tile.symbols.len()) as i64);
         let crew = f.b.ins().iconst(I32, i64::from(ptx::crew(&lowered.tile).unwrap_or(0)));
+        let scratch = self.index(f, &ptx::far_bytes(&lowered.tile))?;
         let (entry, number) = (f.b.ins().iconst(I32, i64::from(entry)), f.b.ins().iconst(I32, number as i64));
         tell(f, module, self.host, number, 0);
-        call(f, remote.launch, (remote.table, Device::LAUNCH), &[remote.context, entry, block, count, tasks, crew]);
+        let args = [remote.context, entry, block, count, tasks, crew, scratch];
+        call(f, remote.launch, (remote.table, Device::LAUNCH), &args);
         tell(f, module, self.host, number, 1);
         Ok(())
     }

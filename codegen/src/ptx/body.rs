@@ -7,6 +7,7 @@ use super::fragment::{Twins, common};
 use super::index::Level;
 use super::own::{self, Own};
 use super::register::{Class, Reg, Val, bits};
+use super::room::Room;
 use mlc_ir::tile::{InRange, Inst, LoopKind, Op, Operand, Row, Tile, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -41,8 +42,8 @@ pub(super) struct Emitter<'a> {
     /// Scratch buffers that are registers, and these.
     pub own: BTreeSet<u32>,
     pub owned: Own,
-    /// Bytes of scratch memory.
-    pub kept: i64,
+    /// Where scratch memory is.
+    pub room: Room,
     /// Threads of a block, where it runs a task together.
     pub crew: Option<u32>,
     /// Then this one's number.
@@ -71,6 +72,7 @@ pub(super) struct Emitter<'a> {
 
 impl<'a> Emitter<'a> {
     pub fn new(tile: &'a Tile, capability: Capability) -> Emitter<'a> {
+        let own = own::buffers(tile);
         Emitter {
             text: String::new(),
             tile,
@@ -78,9 +80,9 @@ impl<'a> Emitter<'a> {
             used: [0; Class::ALL.len()],
             labels: 0,
             bases: vec![],
-            own: own::buffers(tile),
+            room: Room::of(tile, &own),
+            own,
             owned: Own::default(),
-            kept: 0,
             crew: crew::crew(tile),
             thread: None,
             abreast: false,
@@ -234,7 +236,7 @@ impl<'a> Emitter<'a> {
         let step = advance.map_or(0, |(_, by)| self.multiple(by));
         let multiple = align::gcd(align::gcd(align::BASE, self.multiple(offset)), step);
         self.multiples.insert(name.clone(), multiple);
-        let space = if buffer as usize >= self.given() { self.near() } else { "global" };
+        let space = self.space(buffer);
         self.names.insert(name.clone(), Binding::Cursor(cursor, space));
         if let Some((over, by)) = advance {
             self.advancing.push(Advancing { over: over.clone(), cursor, by: by.clone() });

@@ -1,6 +1,7 @@
 //! Copies that arrive late: `cp.async`, where the generation has it.
 //!
-//! Elsewhere, and where an address is no multiple of what is copied, a copy is a load and a store, and early.
+//! Elsewhere, where an address is no multiple of what is copied, and to memory that no block shares, a copy is a load and a store,
+//! and early.
 
 use super::body::Emitter;
 use super::register::Class;
@@ -13,7 +14,7 @@ impl Emitter<'_> {
         let bytes = ty.bytes() as i64;
         let (target, source) = (self.place_of(to)?, self.place_of(from)?);
         let aligned = target.multiple % bytes == 0 && source.multiple % bytes == 0;
-        if !aligned || !self.has_copies() {
+        if !aligned || target.space != "shared" || !self.has_copies() {
             let value = self.load(ty, from, first)?;
             return self.store(to, &value, None);
         }

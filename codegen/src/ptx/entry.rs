@@ -1,10 +1,11 @@
-//! The entry around a tile's code: its parameters, its scratch memory, and which task a thread has.
+//! The entry around a tile's code: its parameters, its scratch memory, and which tasks a thread has.
 
 use super::Capability;
 use super::align;
 use super::body::{Binding, Emitter};
 use super::index::Level;
 use super::register::{Class, Reg};
+use super::room::Place;
 use mlc_ir::tile::{Phase, Space, Tile};
 use mlc_ir::{Error, Result};
 use std::fmt::Write;
@@ -25,25 +26,19 @@ pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<String> {
 /// Bytes of an entry's parameters that every generation takes.
 const MOST_ARGS: usize = 500;
 
-/// The array that is a thread's scratch memory, or a block's.
+/// The array that is a thread's near scratch memory, or a block's.
 const SCRATCH: &str = "scratch";
-
-/// A thread's bytes at most: a driver sets so much aside for every thread that a GPU has room for.
-const MOST_LOCAL: i64 = 4096;
-
-/// A block's bytes at most, on every generation.
-const MOST_SHARED: i64 = 48 << 10;
 
 impl Emitter<'_> {
     fn entry(self, name: &str) -> String {
         let args = 8 * (self.given() + self.symbols.len()).max(1);
         let threads = self.crew.unwrap_or(super::BLOCK);
         let mut text = format!(
-            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks\n)\n.maxntid {threads}, 1, 1\n{{\n",
+            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks,\n\t.param .u64 far\n)\n.maxntid {threads}, 1, 1\n{{\n",
             self.tile.name.replace(|c: char| c.is_control(), " "),
         );
-        if self.kept > 0 {
-            let _ = writeln!(text, "\t.{} .align {} .b8 {SCRATCH}[{}];", self.near(), align::BASE, self.kept);
+        if self.room.near > 0 {
+            let _ = writeln!(text, "\t.{} .align {} .b8 {SCRATCH}[{}];", self.near(), align::BASE, self.room.near);
         }
         for class in Class::ALL {
             let ((letter, ty), count) = (class.names(), self.used[class as usize]);
@@ -61,26 +56,54 @@ impl Emitter<'_> {
         if count > MOST_ARGS {
             return Err(Error::unsupported(format!("tile `{}` has {count} arguments", tile.name)));
         }
-        let task = match self.crew {
+        let worker = match self.crew {
             Some(crew) => self.block(crew)?,
-            None => self.task(),
+            None => self.thread_of_all(),
         };
         for place in 0..given {
             let address = self.let_(Class::Double, "ld.param.b64", &[&format!("[args+{}]", 8 * place)]);
             let base = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
             self.bases.push(base);
         }
-        self.scratch()?;
         for (place, symbol) in tile.symbols.iter().enumerate() {
             let at = format!("[args+{}]", 8 * (given + place));
             let value = self.let_(Class::Double, "ld.param.b64", &[&at]);
             self.symbols.insert(symbol.clone(), value);
         }
-        self.names.insert(tile.tasks.0.clone(), Binding::Number(task));
-        self.levels.push(Level::of(&tile.tasks.0));
-        self.insts(&tile.body)?;
+        self.scratch(worker)?;
+        if self.room.in_turn() {
+            self.in_turn(worker)?
+        } else {
+            self.task(worker)?
+        }
         self.place("$END");
         self.ins("ret", &[]);
+        Ok(())
+    }
+
+    /// The tile's code, for the task with a number.
+    fn task(&mut self, number: Reg) -> Result<()> {
+        let tile = self.tile;
+        self.names.insert(tile.tasks.0.clone(), Binding::Number(number));
+        self.levels.push(Level::of(&tile.tasks.0));
+        self.insts(&tile.body)?;
+        self.levels.pop();
+        Ok(())
+    }
+
+    /// The task of a worker's own number, and those that follow it at the distance of all workers.
+    fn in_turn(&mut self, worker: Reg) -> Result<()> {
+        self.hoist(&self.tile.body)?;
+        let workers = self.workers();
+        let task = self.let_(Class::Double, "mov.b64", &[&worker]);
+        let again = self.label();
+        self.place(&again);
+        self.task(task)?;
+        self.end_loop(&self.tile.body);
+        self.ins("add.s64", &[&task, &task, &workers]);
+        let tasks = self.let_(Class::Double, "ld.param.u64", &[&"[tasks]"]);
+        let more = self.let_(Class::Predicate, "setp.lt.u64", &[&task, &tasks]);
+        self.jump_if(more, true, &again);
         Ok(())
     }
 
@@ -89,46 +112,70 @@ impl Emitter<'_> {
         self.tile.params.iter().filter(|param| param.space != Space::Scratch).count()
     }
 
-    /// The state space of scratch memory.
-    pub fn near(&self) -> &'static str {
+    /// The state space of near scratch memory.
+    fn near(&self) -> &'static str {
         if self.crew.is_some() { "shared" } else { "local" }
     }
 
-    /// Scratch memory is the thread's own or its block's, of a size that the text says.
-    fn scratch(&mut self) -> Result<()> {
-        let (places, bytes) = self.tile.scratch_of(&|number| !self.own.contains(&number));
-        self.kept =
-            bytes.as_const().ok_or_else(|| Error::unsupported("it keeps values of a size known at run time only"))?;
-        let (most, who) = if self.crew.is_some() { (MOST_SHARED, "block") } else { (MOST_LOCAL, "thread") };
-        if self.kept > most {
-            let bytes = self.kept;
-            return Err(Error::unsupported(format!("it keeps {bytes} bytes of values in a {who}, of at most {most}")));
-        }
-        for place in places.into_iter().skip(self.given()) {
-            let base = match place {
-                Some(place) => {
+    /// The state space that a buffer is in.
+    pub fn space(&self, buffer: u32) -> &'static str {
+        let scratch = (buffer as usize).checked_sub(self.given());
+        let near = scratch.is_some_and(|place| matches!(self.room.places.get(place), Some(Place::Near(_))));
+        if near { self.near() } else { "global" }
+    }
+
+    /// Addresses of the scratch buffers: in the array that is near, or in this worker's piece of what is far.
+    fn scratch(&mut self, worker: Reg) -> Result<()> {
+        let far = if self.room.in_turn() { Some(self.far(worker)?) } else { None };
+        for place in self.room.places.clone() {
+            let base = match (place, far) {
+                // No address is asked for.
+                (Place::Own, _) => self.number(0),
+                (Place::Near(offset), _) => {
                     let array = self.let_(Class::Double, "mov.u64", &[&SCRATCH]);
-                    let offset = self.eval(&place)?;
                     self.let_(Class::Double, "add.s64", &[&array, &offset])
                 }
-                // A buffer that is registers has no address.
-                None => self.number(0),
+                (Place::Far(offset), Some(piece)) => {
+                    let offset = self.eval(&offset)?;
+                    self.let_(Class::Double, "add.s64", &[&piece, &offset])
+                }
+                (Place::Far(_), None) => return Err(Error::internal("far memory of no size")),
             };
             self.bases.push(base);
         }
         Ok(())
     }
 
-    /// The number of this thread's task; a thread that has none ends.
-    fn task(&mut self) -> Reg {
+    /// Where a worker's piece of far memory is.
+    fn far(&mut self, worker: Reg) -> Result<Reg> {
+        let bytes = self.eval(&self.room.far.clone())?;
+        let address = self.let_(Class::Double, "ld.param.u64", &[&"[far]"]);
+        let first = self.let_(Class::Double, "cvta.to.global.u64", &[&address]);
+        Ok(self.let_(Class::Double, "mad.lo.s64", &[&worker, &bytes, &first]))
+    }
+
+    /// The number of this thread in the grid; a thread that has no task ends.
+    fn thread_of_all(&mut self) -> Reg {
         let part = |this: &mut Self, name: &str| this.let_(Class::Word, "mov.u32", &[&name]);
         let (block, size, thread) = (part(self, "%ctaid.x"), part(self, "%ntid.x"), part(self, "%tid.x"));
         let first = self.let_(Class::Double, "mul.wide.u32", &[&block, &size]);
         let thread = self.let_(Class::Double, "cvt.u64.u32", &[&thread]);
-        let task = self.let_(Class::Double, "add.s64", &[&first, &thread]);
+        let number = self.let_(Class::Double, "add.s64", &[&first, &thread]);
         let tasks = self.let_(Class::Double, "ld.param.u64", &[&"[tasks]"]);
-        let none = self.let_(Class::Predicate, "setp.ge.u64", &[&task, &tasks]);
+        let none = self.let_(Class::Predicate, "setp.ge.u64", &[&number, &tasks]);
         self.jump_if(none, true, "$END");
-        task
+        number
+    }
+
+    /// The number of workers: threads of the grid, or its blocks.
+    fn workers(&mut self) -> Reg {
+        let blocks = self.let_(Class::Word, "mov.u32", &[&"%nctaid.x"]);
+        match self.crew {
+            Some(_) => self.let_(Class::Double, "cvt.u64.u32", &[&blocks]),
+            None => {
+                let size = self.let_(Class::Word, "mov.u32", &[&"%ntid.x"]);
+                self.let_(Class::Double, "mul.wide.u32", &[&blocks, &size])
+            }
+        }
     }
 }

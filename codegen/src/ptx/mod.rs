@@ -1,8 +1,9 @@
 //! Tiles as PTX, the assembly language of NVIDIA GPUs.
 //!
-//! In: linear [`Tile`](mlc_ir::tile::Tile)s.  Out: the text of one module; each tile is an entry `(args, tasks)`: `args` holds the base address
-//! of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
-//! below `tasks`. Of a tile with loops abreast, block number `n` runs task `n` ([`crew`]).
+//! In: linear [`Tile`](mlc_ir::tile::Tile)s.  Out: the text of one module; each tile is an entry `(args, tasks, far)`: `args` holds the base
+//! address of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
+//! below `tasks`. Of a tile with loops abreast, block number `n` runs task `n` ([`crew`]). Where scratch memory is [far](room), at
+//! the address `far`, those that run tasks take more of them in turn, at the distance of the number that there are.
 //!
 //! Every lane of a value has a register of its own: `%f` and `%e` for floats, `%r` and `%d` for ints of up to 32 and of 64
 //! bits, the narrow ones extended as their type says, `%h` for the bits of half floats, `%p` for bools. `ptxas` gives the
@@ -16,6 +17,7 @@
 //! |---|---|
 //! | `entry` | the entry around a tile |
 //! | `body` | loops, branches, cells |
+//! | `room` | which scratch memory is near, and which is the device's |
 //! | `crew` | tasks of a block of threads, barriers |
 //! | `own` | scratch memory that is a thread's own, as registers |
 //! | `index` | index expressions, hoisted |
@@ -37,12 +39,14 @@ mod lanes;
 mod memory;
 mod own;
 mod register;
+mod room;
 #[cfg(test)]
 mod tests;
 mod together;
 
 pub use crew::crew;
 pub use entry::emit;
+pub use room::far_bytes;
 
 use mlc_ir::target::Target;
 

@@ -1,4 +1,4 @@
-//! Memory of one session on a GPU, and the callbacks a model gets.
+//! What one session has on a GPU, and the callbacks a model gets.
 #![allow(unsafe_code)] // callbacks get their state through a pointer.
 
 use std::cell::RefCell;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mlc_abi::{Device, DeviceNeeds, code};
 
 use super::driver::Result;
+use super::memory::Memory;
 use super::program::{Program, Shared};
 
 /// What a session has on a GPU: nothing, until a run asks.
@@ -19,10 +20,13 @@ pub(crate) struct Gpu {
 #[derive(Default)]
 struct State {
     program: Option<Arc<Program>>,
-    /// Address and size.
-    arena: Option<(u64, u64)>,
+    arena: Memory,
+    /// Of the kernel that runs.
+    scratch: Memory,
     error: Option<String>,
 }
+
+const NOT_BEGUN: &str = "a run that has not begun";
 
 impl Gpu {
     /// For a session of a model.
@@ -54,24 +58,13 @@ impl State {
     fn begin(&mut self, shared: &Shared, needs: &mut DeviceNeeds) -> Result<()> {
         // SAFETY: the model fills the table as its type says.
         let program = self.program.insert(unsafe { Program::get(shared, needs) }?);
-        let address = match self.arena {
-            Some((address, bytes)) if bytes >= needs.arena_bytes => address,
-            old => {
-                self.arena = None;
-                if let Some((address, _)) = old {
-                    program.free(address);
-                }
-                let address = program.allocate(needs.arena_bytes)?;
-                self.arena = Some((address, needs.arena_bytes));
-                address
-            }
-        };
+        let address = self.arena.of(program, needs.arena_bytes)?;
         (needs.device_weights, needs.device_arena) = (program.weights, address);
         Ok(())
     }
 
     fn program(&self) -> Result<&Program> {
-        self.program.as_deref().ok_or_else(|| "a run that has not begun".into())
+        Ok(self.program.as_deref().ok_or(NOT_BEGUN)?)
     }
 
     fn copy(&self, device: u64, host: *mut c_void, bytes: usize, up: bool) -> Result<()> {
@@ -87,8 +80,9 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        if let (Some(program), Some((address, _))) = (&self.program, self.arena) {
-            program.free(address);
+        if let Some(program) = &self.program {
+            self.arena.free(program);
+            self.scratch.free(program);
         }
     }
 }
@@ -123,9 +117,15 @@ unsafe extern "C" fn launch(
     _count: u32,
     tasks: u64,
     crew: u32,
+    scratch: u64,
 ) -> i32 {
-    // SAFETY: as `table` says; the model's driver and entries agree on the arguments.
-    unsafe { with(ctx, |state, _| state.program()?.launch(kernel, args, tasks, u64::from(crew))) }
+    let launch = |state: &mut State, _: &Shared| {
+        let program = state.program.as_deref().ok_or(NOT_BEGUN)?;
+        // SAFETY: the model's driver and entries agree on the arguments.
+        unsafe { program.launch(kernel, args, tasks, (crew, scratch), &mut state.scratch) }
+    };
+    // SAFETY: as `table` says.
+    unsafe { with(ctx, launch) }
 }
 
 unsafe extern "C" fn copy(ctx: *mut c_void, device: u64, host: *mut c_void, bytes: u64, up: u32) -> i32 {

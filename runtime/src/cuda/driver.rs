@@ -109,6 +109,7 @@ impl Driver {
 #[derive(Clone, Copy)]
 pub(super) enum Attribute {
     Multiprocessors = 16,
+    ThreadsOfMultiprocessor = 39,
     Major = 75,
     Minor = 76,
 }

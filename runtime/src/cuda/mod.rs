@@ -7,12 +7,14 @@
 //! |---|---|
 //! | `driver` | the functions of the driver's library; errors as texts |
 //! | `program` | code and weights of a model on a GPU, shared by its sessions |
-//! | `device` | memory of one session, and the callbacks |
+//! | `device` | what one session has, and the callbacks |
+//! | `memory` | memory of a session, which grows |
 //!
 //! Invariant: the driver is used by models with kernels for a GPU alone.
 
 mod device;
 mod driver;
+mod memory;
 mod program;
 
 pub(crate) use device::Gpu;

@@ -8,9 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mlc_abi::{DeviceNeeds, WEIGHTS_SLACK};
 
 use super::driver::{Attribute, Driver, Result};
+use super::memory::Memory;
 
 /// The program of a model, once a run has asked for it.
 pub(crate) type Shared = Arc<Mutex<Option<Arc<Program>>>>;
+
+/// Bytes at most of scratch memory, where one block needs no more.
+const MOST_SCRATCH: u64 = 256 << 20;
+
+/// Blocks, threads of each, and what of them has tasks of its own.
+struct Grid {
+    blocks: u64,
+    block: u64,
+    workers: u64,
+}
 
 /// A loaded module and the weights beside it.
 pub(crate) struct Program {
@@ -20,6 +31,8 @@ pub(crate) struct Program {
     /// Address of the weights.
     pub weights: u64,
     multiprocessors: u64,
+    /// Threads that run at the same time.
+    threads: u64,
     functions: Mutex<HashMap<u32, usize>>,
 }
 
@@ -64,9 +77,10 @@ impl Program {
             driver.check((driver.set_current)(context), "opening the GPU")?;
         }
         let multiprocessors = driver.number(device, Attribute::Multiprocessors)?.max(1) as u64;
+        let threads = multiprocessors * driver.number(device, Attribute::ThreadsOfMultiprocessor)?.max(1) as u64;
         let module = load_module(driver, code)?;
         let functions = Mutex::new(HashMap::new());
-        let mut program = Program { driver, context, module, weights: 0, multiprocessors, functions };
+        let mut program = Program { driver, context, module, weights: 0, multiprocessors, threads, functions };
         if needs.weights_bytes > 0 {
             let bytes = (needs.weights_bytes + WEIGHTS_SLACK) as usize;
             program.weights = program.allocate(bytes as u64)?;
@@ -115,29 +129,53 @@ impl Program {
         Ok(function)
     }
 
-    /// Starts a kernel, a block of `crew` threads for each task, or a thread if that is 0.
+    /// Starts a kernel, a block of `crew` threads for each task, or a thread if that is 0; or fewer, if each needs `scratch`
+    /// bytes, which `memory` gives.
     ///
     /// # Safety
     ///
     /// `args` are as many as the entry takes, and fit what it does with them.
-    pub unsafe fn launch(&self, kernel: u32, args: *const u64, tasks: u64, crew: u64) -> Result<()> {
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: u32,
+        args: *const u64,
+        tasks: u64,
+        (crew, scratch): (u32, u64),
+        memory: &mut Memory,
+    ) -> Result<()> {
         if tasks == 0 {
             return Ok(());
         }
         let function = self.function(kernel)?;
-        let (block, needed) = match crew {
-            0 => (self.block(tasks), tasks.div_ceil(self.block(tasks))),
-            crew => (crew, tasks),
-        };
-        let blocks = c_uint::try_from(needed).ok().filter(|blocks| *blocks <= i32::MAX as c_uint);
+        let grid = self.grid(tasks, u64::from(crew), scratch);
+        let blocks = c_uint::try_from(grid.blocks).ok().filter(|blocks| *blocks <= i32::MAX as c_uint);
         let blocks = blocks.ok_or_else(|| format!("kernel {kernel} has {tasks} tasks, too many for the GPU"))?;
-        let params: [*const c_void; 2] = [args.cast(), (&raw const tasks).cast()];
-        // SAFETY: the entry has two parameters, the arguments and the number of tasks, which are copied by the call; the
-        // rest is the caller's.
+        let far = match scratch {
+            0 => 0,
+            _ => memory
+                .of(self, grid.workers.saturating_mul(scratch))
+                .map_err(|why| format!("kernel {kernel}: {why}"))?,
+        };
+        let params: [*const c_void; 3] = [args.cast(), (&raw const tasks).cast(), (&raw const far).cast()];
+        // SAFETY: the entry has three parameters, the arguments, the number of tasks and an address, which are copied by the
+        // call; there is memory at the address for all workers; the rest is the caller's.
         let started = unsafe {
-            (self.driver.launch)(function, blocks, 1, 1, block as c_uint, 1, 1, 0, 0, params.as_ptr(), std::ptr::null())
+            let block = grid.block as c_uint;
+            (self.driver.launch)(function, blocks, 1, 1, block, 1, 1, 0, 0, params.as_ptr(), std::ptr::null())
         };
         self.driver.check(started, &format!("starting kernel {kernel}"))
+    }
+
+    /// Blocks for some tasks. Of workers that need memory for themselves there are no more than can run at the same time, and
+    /// where they need much, as few as bring it below [`MOST_SCRATCH`].
+    fn grid(&self, tasks: u64, crew: u64, scratch: u64) -> Grid {
+        let (block, of_block) = if crew == 0 { (self.block(tasks), self.block(tasks)) } else { (crew, 1) };
+        let needed = tasks.div_ceil(of_block);
+        let blocks = match scratch {
+            0 => needed,
+            _ => needed.min(self.threads / block).min(MOST_SCRATCH / scratch / of_block).max(1),
+        };
+        Grid { blocks, block, workers: blocks * of_block }
     }
 
     /// Threads of a block: many, but not so many that multiprocessors have none.

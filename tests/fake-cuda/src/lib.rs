@@ -51,6 +51,7 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_in
     with(|fake| {
         let found = match attribute {
             16 => 2,
+            39 => 1024,
             75 => fake.capability / 10,
             76 => fake.capability % 10,
             _ => return Err(INVALID_VALUE),

@@ -33,7 +33,8 @@ impl Entry {
             return Err(format!("{grid:?} blocks of {threads} threads: there must be some, of at most {most}"));
         }
         let all = grid.iter().try_fold(threads, |all, blocks| all.checked_mul(*blocks));
-        device.begin(all.ok_or_else(|| format!("{grid:?} blocks of {threads} threads are too many to run here"))?);
+        let all = all.ok_or_else(|| format!("{grid:?} blocks of {threads} threads are too many to run here"))?;
+        device.begin(all, threads);
         let shared = Shared::new(self.shared, threads);
         let mut block = Block {
             entry: self,
@@ -74,6 +75,7 @@ impl Block<'_> {
                 return Err(warps[waiting].wrong(self, place, &why));
             }
             self.shared.barrier();
+            device.barrier();
         }
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! Errors are: an instruction, modifier or directive that is not known here; a register, or memory, that is read before it
 //! is written; an address that is outside every allocation, or no multiple of the access's size; two threads of a launch
-//! that touch the same byte of the device's memory, if one of them writes it before; two threads of a block that touch the
-//! same byte of shared memory, one of them writing, with no barrier between; a barrier, a shuffle, that not all threads come
+//! that touch the same byte of the device's memory, if one of them writes it before, and two threads of a block that touch the
+//! same byte of shared memory, one of them writing, unless the threads are of one block with a barrier between; a barrier, a shuffle, that not all threads come
 //! to which it waits for.
 //!
 //! | module | what it does |

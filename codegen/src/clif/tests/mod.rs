@@ -8,6 +8,7 @@ use super::jit::{Jit, compile};
 use crate::linear::linearize;
 use crate::ptx;
 use crate::x86::Isa;
+use mlc_ir::index::Leaf;
 use mlc_ir::tile::interp::Buffer;
 use mlc_ir::tile::{Space, Tile, interp, parse};
 use mlc_ir::{DType, Facts, Index};
@@ -93,9 +94,14 @@ fn interpreted(text: &str, linear: &Tile, buffers: &[Buffer], symbols: &[i64], t
     }
     args.extend(symbols.iter().map(|n| *n as u64));
     args.resize(args.len().max(1), 0);
-    args.push(tasks);
-    let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
     let blocks = (tasks as u32).div_ceil(THREADS).max(1);
+    let value = |leaf: &Leaf| match leaf {
+        Leaf::Sym(name) => linear.symbols.iter().position(|symbol| symbol == *name).map(|place| symbols[place]),
+        _ => None,
+    };
+    let far = ptx::far_bytes(linear).eval(&mut |leaf| value(leaf)).unwrap();
+    args.extend([tasks, device.allocate(far as usize * (blocks * THREADS) as usize)]);
+    let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
     let run = module.entries[0].launch([blocks, 1, 1], THREADS, &params, &mut device);
     run.unwrap_or_else(|e| panic!("{e}\n{linear}\n{text}"));
     let read = |(buffer, address): (&Buffer, &u64)| {
