@@ -3,7 +3,7 @@
 use mlc::engine::Engine;
 use mlc::model::{Passes, optimize};
 use mlc::targets::{GPU, find};
-use mlc_ir::Tensor;
+use mlc_ir::{Graph, Tensor};
 use mlc_tests::root;
 use std::process::Command;
 
@@ -12,19 +12,31 @@ const GENERATION: &str = "MLC_TEST_GENERATION";
 /// Says to it whether there is a driver.
 const DRIVER: &str = "MLC_TEST_DRIVER";
 
+/// Says to it that the model is an attention, and of what length.
+const LENGTH: &str = "MLC_TEST_LENGTH";
+
 /// A run of a small model, which answers or tells why not.
 fn run(generation: &str) -> Result<usize, String> {
     if std::env::var_os(DRIVER).is_some() {
         mlc_fake_cuda::install()?;
     }
-    let graph =
-        mlc_frontend::import(&root().join("examples/digits.onnx"), &Default::default()).map_err(|e| e.message)?;
-    let (program, _) = optimize(graph, &Passes::default()).map_err(|e| e.message)?;
+    let length = std::env::var(LENGTH).ok().and_then(|length| length.parse::<usize>().ok());
+    let (graph, shape, count) = match length {
+        None => {
+            (mlc_frontend::import(&root().join("examples/digits.onnx"), &Default::default()), vec![1, 1, 28, 28], 1)
+        }
+        Some(length) => (Graph::parse(ATTENTION), vec![1, 1, length, 4], 3),
+    };
+    let (program, _) = optimize(graph.map_err(|e| e.message)?, &Passes::default()).map_err(|e| e.message)?;
     let target = find(GPU, Some(generation)).map_err(|why| format!("{why:?}"))?;
     let mut engine = Engine::compiled_for(program, target, 1).map_err(|e| e.message)?;
-    let image = Tensor::from_f32s(vec![1, 1, 28, 28], &[0.5; 28 * 28]).map_err(|e| e.message)?;
-    engine.run(&[image]).map(|outputs| outputs.len()).map_err(|why| why.to_string())
+    let elements = shape.iter().product();
+    let input = Tensor::from_f32s(shape, &vec![0.5; elements]).map_err(|e| e.message)?;
+    engine.run(&vec![input; count]).map(|outputs| outputs.len()).map_err(|why| why.to_string())
 }
+
+const ATTENTION: &str = "graph @a(%q: f32[1, 1, n, 4], %k: f32[1, 1, n, 4], %v: f32[1, 1, n, 4]) opset 23 {
+  %y = Attention(%q, %k, %v) : f32[1, 1, n, 4] return %y }";
 
 #[test]
 fn a_process_with_another_driver() {
@@ -51,7 +63,8 @@ fn answer(generation: &str, driver: bool, variables: &[(&str, &str)]) -> String 
 fn what_is_missing_has_a_name() {
     let ptxas = "ptxas fatal : Unresolved extern function 'k'";
     assert_eq!(answer("sm_75", true, &[]), "Ok(1)");
-    let cases: [(&str, &[(&str, &str)], &[&str]); 6] = [
+    assert_eq!(answer("sm_75", true, &[("FAKE_CUDA_BYTES", "300000"), (LENGTH, "20")]), "Ok(1)");
+    let cases: [(&str, &[(&str, &str)], &[&str]); 7] = [
         ("sm_75", &[("FAKE_CUDA_VERSION", "9020")], &["the NVIDIA driver is too old: it is for CUDA 9, 10 is needed"]),
         // The version of the text that this generation needs came with CUDA 12.8.
         (
@@ -63,6 +76,12 @@ fn what_is_missing_has_a_name() {
         // Too little for the weights, and for the arena behind them.
         ("sm_75", &[("FAKE_CUDA_BYTES", "4096")], &["bytes on the GPU: out of memory (CUDA error 2)"]),
         ("sm_75", &[("FAKE_CUDA_BYTES", "110000")], &["bytes on the GPU: out of memory (CUDA error 2)"]),
+        // For what tasks keep: enough for short ones.
+        (
+            "sm_75",
+            &[("FAKE_CUDA_BYTES", "300000"), (LENGTH, "2000")],
+            &["kernel ", "bytes on the GPU: out of memory (CUDA error 2)"],
+        ),
         ("sm_75", &[("FAKE_CUDA_LOG", ptxas)], &["compiling the kernels for this GPU", "CUDA error 218", ptxas]),
     ];
     for (generation, variables, expected) in cases {
