@@ -34,6 +34,35 @@ fn a_barrier_shows_what_others_wrote() {
     assert!(words.into_iter().eq((0..THREADS).rev()));
 }
 
+/// The device's memory too: each thread reads the word of the thread on the other side, and then overwrites its own.
+#[test]
+fn a_barrier_orders_the_devices_memory() {
+    let write = "st.global.u32 [%d2], %r0;\nsub.u32 %r1, 63, %r0;\nmul.wide.u32 %d3, %r1, 4;\nadd.s64 %d4, %d0, %d3;\n";
+    let (read, barrier) = ("ld.global.u32 %r9, [%d4];\n", "bar.sync 0;\n");
+    let words = run(&format!("{write}{barrier}{read}{barrier}")).unwrap();
+    assert!(words.into_iter().eq((0..THREADS).rev()));
+    // The second warp runs after the first one here: it is what overwrites, or what reads.
+    let low = format!("{write}{barrier}setp.lt.u32 %p0, %r0, 32;\n@%p0 {read}");
+    let high = format!("{write}setp.ge.u32 %p0, %r0, 32;\n@%p0 {read}{barrier}");
+    for (body, expected) in [(low, "of the same launch read"), (high, "of the same launch wrote")] {
+        let why = run(&body).unwrap_err();
+        assert!(why.contains(expected), "{body}: {why}");
+    }
+}
+
+/// Whatever they wait for among themselves.
+#[test]
+fn blocks_have_nothing_in_common() {
+    let text = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p) {\n.reg .b64 %d<2>;\n\
+                .reg .b32 %r<2>;\nld.param.u64 %d0, [p];\nst.global.u32 [%d0], 1;\nbar.sync 0;\nret;\n}\n";
+    let module = Module::parse(text).unwrap();
+    let mut device = Device::new();
+    let address = device.allocate(4);
+    let mut launch = |blocks| module.entries[0].launch([blocks, 1, 1], 1, &address.to_le_bytes(), &mut device);
+    assert!(launch(1).is_ok());
+    assert!(launch(2).is_err_and(|why| why.contains("a race")));
+}
+
 #[test]
 fn vectors_go_through_shared_memory() {
     let body = "and.b32 %r1, %r0, 3;\nsetp.eq.u32 %p0, %r1, 0;\nmov.u32 %r9, %r0;\n@%p0 st.shared.v4.b32 [%r8], {%r0, %r0, %r0, %r0};\n\
