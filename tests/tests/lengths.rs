@@ -3,13 +3,16 @@
 
 use mlc::engine::Engine;
 use mlc::targets::{GPU, find};
-use mlc_codegen::kernels::{Schedules, schedule_program};
+use mlc_codegen::kernels::{Code, Scheduled, Schedules, schedule_program};
 use mlc_codegen::ptx::{self, Capability};
 use mlc_codegen::tuning::Tuning;
+use mlc_ir::index::Leaf;
 use mlc_ir::program::{Program, interp};
-use mlc_ir::{DType, Graph, Scalar, Tensor};
+use mlc_ir::{DType, Graph, Index, Scalar, Tensor};
 use mlc_passes::{Options, optimize};
+use mlc_ptx_interp::{Device, Module};
 use mlc_tensorio::relative_to_scale;
+use std::collections::BTreeMap;
 
 const GENERATION: &str = "sm_75";
 
@@ -33,12 +36,14 @@ fn numbers(shape: &[usize], step: usize) -> Tensor {
     Tensor::from_scalars(DType::F32, shape.to_vec(), &scalars).unwrap()
 }
 
+fn scheduled(program: &mut Program) -> Schedules {
+    let machine = find(GPU, Some(GENERATION)).unwrap().machine();
+    schedule_program(program, &machine, Capability::from_name(GENERATION), &Tuning::NONE).unwrap()
+}
+
 #[test]
 fn an_attention_of_any_length_runs_on_a_gpu() {
-    let mut program = program();
-    let capability = Capability::from_name(GENERATION);
-    let machine = find(GPU, Some(GENERATION)).unwrap().machine();
-    let Schedules { kernels, .. } = schedule_program(&mut program, &machine, capability, &Tuning::NONE).unwrap();
+    let Schedules { kernels, .. } = scheduled(&mut program());
     for kernel in &kernels {
         assert!(kernel.code.on_gpu(), "{:?}", kernel.code);
     }
@@ -60,4 +65,63 @@ fn one_artifact_computes_attentions_of_all_lengths() {
         let error = relative_to_scale(&found[0], &expected[0]).unwrap();
         assert!(error <= TOLERANCE, "{queries} queries, {keys} keys: differs by {error:.1e}");
     }
+}
+
+/// Runs all kernels for 5 queries and 70 keys, but for a barrier that the last one is without; of that, how many it has.
+fn launched(without: Option<usize>) -> Result<usize, String> {
+    let mut program = program();
+    let Schedules { kernels, layouts, .. } = scheduled(&mut program);
+    let value = |leaf: &Leaf| match leaf {
+        Leaf::Sym(name) => Some(if name.to_string() == "m" { 5 } else { 70 }),
+        _ => None,
+    };
+    let number = |index: &Index| index.eval(&mut |leaf| value(leaf)).unwrap() as u64;
+    let mut device = Device::new();
+    let mut addresses: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut barriers = 0;
+    for (place, Scheduled { lowered, code, .. }) in kernels.iter().enumerate() {
+        let Code::Entry(entry) = code else { panic!("{code:?}") };
+        let mut args: Vec<u64> = Vec::new();
+        for buffer in &lowered.buffers {
+            args.push(*addresses.entry(*buffer).or_insert_with(|| {
+                let dims = layouts[*buffer as usize].dims(&program.buffer(*buffer).shape);
+                let bytes = 4 * number(&Index::product(&dims)) as usize;
+                let address = device.allocate(bytes);
+                let is_input = program.inputs.contains(buffer);
+                is_input.then(|| device.write(address, &0.5f32.to_le_bytes().repeat(bytes / 4)).unwrap());
+                address
+            }));
+        }
+        args.extend(lowered.tile.symbols.iter().map(|name| number(&Index::sym(name.clone()))));
+        let (tasks, far) = (number(&lowered.tile.tasks.1), number(&ptx::far_bytes(&lowered.tile)));
+        // Half as many blocks as tasks, where they take these in turn.
+        let (threads, blocks) = match ptx::crew(&lowered.tile) {
+            Some(crew) => (crew, if far > 0 { tasks / 2 } else { tasks }),
+            None => (32, tasks.div_ceil(32)),
+        };
+        args.extend([tasks, device.allocate((far * blocks) as usize)]);
+        let last = place + 1 == kernels.len();
+        let found: Vec<usize> = entry.match_indices(BARRIER).map(|found| found.0).collect();
+        let entry = match without.filter(|_| last) {
+            Some(number) => format!("{}{}", &entry[..found[number]], &entry[found[number] + BARRIER.len()..]),
+            None => entry.clone(),
+        };
+        barriers = found.len();
+        let module = Module::parse(&ptx::module(Capability::ALL[0].1, &[&entry]))?;
+        let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
+        module.entries[0].launch([blocks as u32, 1, 1], threads, &params, &mut device)?;
+    }
+    Ok(barriers)
+}
+
+const BARRIER: &str = "\tbar.sync 0;\n";
+
+/// All but two: at one of them each thread goes on with what it wrote itself, behind the last one nothing is read any more.
+#[test]
+fn an_attention_without_a_barrier_is_found_out() {
+    let barriers = launched(None).unwrap();
+    let found: Vec<String> = (0..barriers).filter_map(|number| launched(Some(number)).err()).collect();
+    assert!(found.len() + 2 >= barriers && barriers > 4, "{} of {barriers}: {found:#?}", found.len());
+    let far = |why: &String| why.contains("ld.global") && why.contains("a race");
+    assert!(found.iter().any(far), "none is of the device's memory: {found:#?}");
 }
