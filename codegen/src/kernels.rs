@@ -41,13 +41,18 @@ pub enum Code {
     /// Cranelift will; why it is left to it.
     Cranelift(String),
     /// It runs on the GPU: an entry of PTX, `k` and the kernel's number.
-    Entry(String),
+    Entry(ptx::Entry),
 }
 
 impl Code {
+    /// What runs on the GPU, if it does.
+    pub fn entry(&self) -> Option<&ptx::Entry> {
+        if let Code::Entry(entry) = self { Some(entry) } else { None }
+    }
+
     /// Whether it runs on the GPU.
     pub fn on_gpu(&self) -> bool {
-        matches!(self, Code::Entry(_))
+        self.entry().is_some()
     }
 
     /// Where it runs beside a GPU.
@@ -245,7 +250,7 @@ fn schedule_entry(
     let (steps, lowered) = lower_kernel(kernel, program, layouts, target)?;
     let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
     match ptx::emit(&tile, &format!("k{number}"), *capability) {
-        Ok(text) => Ok((steps, lowered, Code::Entry(text))),
+        Ok(entry) => Ok((steps, lowered, Code::Entry(entry))),
         Err(why) => left(why.to_string()),
     }
 }

@@ -52,7 +52,7 @@ pub fn code(compiled: &Compiled, facts: &Facts, form: Form) -> Result<String> {
     for kernel in &compiled.kernels {
         let tile = &kernel.lowered.tile;
         if let Code::Entry(entry) = &kernel.code {
-            let _ = writeln!(text, "{entry}");
+            let _ = writeln!(text, "{}", entry.text);
             continue;
         }
         if let Code::Own(bytes) = &kernel.code {

@@ -4,7 +4,7 @@
 use mlc::engine::Engine;
 use mlc::model::{Passes, optimize};
 use mlc::targets::{GPU, find};
-use mlc_codegen::kernels::{Code, Scheduled, schedule_program};
+use mlc_codegen::kernels::{Scheduled, schedule_program};
 use mlc_codegen::ptx::{self, Capability};
 use mlc_codegen::tuning::Tuning;
 use mlc_frontend::{DimRange, Options};
@@ -184,7 +184,7 @@ fn module(test: &Test, generation: &str) -> String {
     let own = kernels.iter().enumerate().filter(|(number, kernel)| kernel.like == *number);
     let entry = |(_, kernel)| {
         let kernel: &Scheduled = kernel;
-        if let Code::Entry(text) = &kernel.code { Some(text.as_str()) } else { None }
+        kernel.code.entry().map(|entry| entry.text.as_str())
     };
     ptx::module(capability, &own.filter_map(entry).collect::<Vec<_>>())
 }

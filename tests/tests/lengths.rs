@@ -3,7 +3,7 @@
 
 use mlc::engine::Engine;
 use mlc::targets::{GPU, find};
-use mlc_codegen::kernels::{Code, Scheduled, Schedules, schedule_program};
+use mlc_codegen::kernels::{Scheduled, Schedules, schedule_program};
 use mlc_codegen::ptx::{self, Capability};
 use mlc_codegen::tuning::Tuning;
 use mlc_ir::index::Leaf;
@@ -44,11 +44,8 @@ fn scheduled(program: &mut Program) -> Schedules {
 #[test]
 fn an_attention_of_any_length_runs_on_a_gpu() {
     let Schedules { kernels, .. } = scheduled(&mut program());
-    for kernel in &kernels {
-        assert!(kernel.code.on_gpu(), "{:?}", kernel.code);
-    }
-    let far = kernels.iter().map(|kernel| ptx::far_bytes(&kernel.lowered.tile)).filter(|bytes| !bytes.is(0));
-    let far: Vec<_> = far.map(|bytes| bytes.to_string()).collect();
+    let entries = kernels.iter().map(|kernel| kernel.code.entry().unwrap_or_else(|| panic!("{:?}", kernel.code)));
+    let far: Vec<_> = entries.filter(|entry| !entry.far.is(0)).map(|entry| entry.far.to_string()).collect();
     assert!(far.len() == 1 && far[0].contains('n'), "what one kernel keeps has the length of the keys: {far:?}");
 }
 
@@ -80,7 +77,7 @@ fn launched(without: Option<usize>) -> Result<usize, String> {
     let mut addresses: BTreeMap<u32, u64> = BTreeMap::new();
     let mut barriers = 0;
     for (place, Scheduled { lowered, code, .. }) in kernels.iter().enumerate() {
-        let Code::Entry(entry) = code else { panic!("{code:?}") };
+        let Some(ptx::Entry { text, crew, far }) = code.entry() else { panic!("{code:?}") };
         let mut args: Vec<u64> = Vec::new();
         for buffer in &lowered.buffers {
             args.push(*addresses.entry(*buffer).or_insert_with(|| {
@@ -93,21 +90,21 @@ fn launched(without: Option<usize>) -> Result<usize, String> {
             }));
         }
         args.extend(lowered.tile.symbols.iter().map(|name| number(&Index::sym(name.clone()))));
-        let (tasks, far) = (number(&lowered.tile.tasks.1), number(&ptx::far_bytes(&lowered.tile)));
+        let (tasks, far) = (number(&lowered.tile.tasks.1), number(far));
         // Half as many blocks as tasks, where they take these in turn.
-        let (threads, blocks) = match ptx::crew(&lowered.tile) {
-            Some(crew) => (crew, if far > 0 { tasks / 2 } else { tasks }),
+        let (threads, blocks) = match crew {
+            Some(crew) => (*crew, if far > 0 { tasks / 2 } else { tasks }),
             None => (32, tasks.div_ceil(32)),
         };
         args.extend([tasks, device.allocate((far * blocks) as usize)]);
         let last = place + 1 == kernels.len();
-        let found: Vec<usize> = entry.match_indices(BARRIER).map(|found| found.0).collect();
-        let entry = match without.filter(|_| last) {
-            Some(number) => format!("{}{}", &entry[..found[number]], &entry[found[number] + BARRIER.len()..]),
-            None => entry.clone(),
+        let found: Vec<usize> = text.match_indices(BARRIER).map(|found| found.0).collect();
+        let text = match without.filter(|_| last) {
+            Some(number) => format!("{}{}", &text[..found[number]], &text[found[number] + BARRIER.len()..]),
+            None => text.clone(),
         };
         barriers = found.len();
-        let module = Module::parse(&ptx::module(Capability::ALL[0].1, &[&entry]))?;
+        let module = Module::parse(&ptx::module(Capability::ALL[0].1, &[&text]))?;
         let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
         module.entries[0].launch([blocks as u32, 1, 1], threads, &params, &mut device)?;
     }

@@ -9,7 +9,7 @@ use super::body::Body;
 use super::entry::{Entries, signature};
 use super::memory::{self, Arena, bounded};
 use super::run::{Runner, tell};
-use crate::kernels::{Code, Scheduled};
+use crate::kernels::Scheduled;
 use crate::layout::Layout;
 use crate::lower::Lowered;
 use crate::ptx::{self, Capability};
@@ -26,8 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What of a program runs on a GPU.
 #[derive(Clone, Debug)]
 pub struct Gpu {
-    /// The module's text.
-    code: String,
+    capability: Capability,
+    /// By number of their kernel.
+    entries: BTreeMap<u32, ptx::Entry>,
     /// Offsets in the GPU's memory of all buffers that kernels there touch and that are no constants.
     offsets: BTreeMap<u32, Index>,
     /// Bytes of that memory.
@@ -63,13 +64,9 @@ impl Gpu {
             (*buffer, bytes)
         };
         let sizes = offsets.keys().map(size).collect();
-        let entries: Vec<&str> = kernels
-            .iter()
-            .enumerate()
-            .filter(|(number, kernel)| kernel.like == *number)
-            .filter_map(|(_, kernel)| if let Code::Entry(text) = &kernel.code { Some(text.as_str()) } else { None })
-            .collect();
-        Gpu { code: ptx::module(capability, &entries), offsets, bytes, sizes }
+        let own = (0u32..).zip(kernels).filter(|(number, kernel)| kernel.like == *number as usize);
+        let entry = |(number, kernel): (u32, &Scheduled)| kernel.code.entry().map(|entry| (number, entry.clone()));
+        Gpu { capability, entries: own.filter_map(entry).collect(), offsets, bytes, sizes }
     }
 
     /// The module's text as data.
@@ -77,7 +74,8 @@ impl Gpu {
         let bug = |e: cranelift_module::ModuleError| Error::internal(format!("text of the kernels: {e:?}"));
         let id = module.declare_data(&format!("{name}.ptx"), Linkage::Local, false, false).map_err(bug)?;
         let mut data = DataDescription::new();
-        data.define(self.code.bytes().chain([0]).collect());
+        let entries: Vec<&str> = self.entries.values().map(|entry| entry.text.as_str()).collect();
+        data.define(ptx::module(self.capability, &entries).into_bytes().into_iter().chain([0]).collect());
         module.define_data(id, &data).map_err(bug)?;
         Ok(id)
     }
@@ -163,14 +161,16 @@ impl Runner<'_> {
         entry: u32,
         number: usize,
     ) -> Result<()> {
-        let remote = self.remote.as_ref().ok_or_else(|| Error::internal("a kernel without its GPU"))?;
+        let there = self.remote.as_ref().zip(self.entries.gpu.and_then(|gpu| gpu.entries.get(&entry)));
+        let (remote, ptx::Entry { crew, far, .. }) =
+            there.ok_or_else(|| Error::internal("a kernel without its GPU"))?;
         let addresses = lowered.buffers.iter().map(|buffer| self.remote_address(f, remote, *buffer));
         let addresses = addresses.collect::<Result<Vec<_>>>()?;
         let block = self.arguments(f, lowered, addresses)?;
         let tasks = self.index(f, &lowered.tile.tasks.1)?;
         let count = f.b.ins().iconst(I32, (lowered.buffers.len() + lowered.tile.symbols.len()) as i64);
-        let crew = f.b.ins().iconst(I32, i64::from(ptx::crew(&lowered.tile).unwrap_or(0)));
-        let scratch = self.index(f, &ptx::far_bytes(&lowered.tile))?;
+        let crew = f.b.ins().iconst(I32, i64::from(crew.unwrap_or(0)));
+        let scratch = self.index(f, far)?;
         let (entry, number) = (f.b.ins().iconst(I32, i64::from(entry)), f.b.ins().iconst(I32, number as i64));
         tell(f, module, self.host, number, 0);
         let args = [remote.context, entry, block, count, tasks, crew, scratch];

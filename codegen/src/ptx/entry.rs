@@ -7,20 +7,33 @@ use super::index::Level;
 use super::register::{Class, Reg};
 use super::room::Place;
 use mlc_ir::tile::{Phase, Space, Tile};
-use mlc_ir::{Error, Result};
+use mlc_ir::{Error, Index, Result};
 use std::fmt::Write;
+
+/// An entry, and what it takes to start it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// PTX.
+    pub text: String,
+    /// Threads of the block that runs a task; `None` if a task is one thread's.
+    pub crew: Option<u32>,
+    /// Bytes of the device's memory that each worker, block or thread, has for itself. If they are not 0, workers take tasks
+    /// in turn.
+    pub far: Index,
+}
 
 /// The entry of a linear tile, under a name, for a generation and those after it.
 ///
 /// # Errors
 /// If the tile needs something that entries do not have.
-pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<String> {
+pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<Entry> {
     if tile.phase != Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
     }
     let mut emitter = Emitter::new(tile, capability);
     emitter.tile()?;
-    Ok(emitter.entry(name))
+    let (crew, far) = (emitter.crew, emitter.room.far.clone());
+    Ok(Entry { text: emitter.entry(name), crew, far })
 }
 
 /// Bytes of an entry's parameters that every generation takes.

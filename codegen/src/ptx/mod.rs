@@ -45,8 +45,7 @@ mod tests;
 mod together;
 
 pub use crew::crew;
-pub use entry::emit;
-pub use room::far_bytes;
+pub use entry::{Entry, emit};
 
 use mlc_ir::target::Target;
 

@@ -68,8 +68,3 @@ impl Room {
         !self.far.is(0)
     }
 }
-
-/// Bytes of the device's memory that each worker of a tile needs for itself.
-pub fn far_bytes(tile: &Tile) -> Index {
-    Room::of(tile, &super::own::buffers(tile)).far
-}

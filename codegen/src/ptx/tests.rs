@@ -1,6 +1,6 @@
 //! Entries with scratch memory, run by the interpreter of PTX.
 
-use super::{Capability, crew, emit, far_bytes, module};
+use super::{Capability, Entry, crew, emit, module};
 use crate::linear::linearize;
 use mlc_ir::Facts;
 use mlc_ir::index::Leaf;
@@ -55,8 +55,9 @@ fn tile(text: &str, rows: usize, kept: &str) -> Tile {
     linearize(&parse(&text).unwrap(), &Facts::default()).unwrap()
 }
 
-fn text(tile: &Tile) -> String {
-    module(Capability::ALL[0].1, &[&emit(tile, "k", Capability::ALL[0].1).unwrap()])
+fn entry(tile: &Tile) -> Entry {
+    let entry = emit(tile, "k", Capability::ALL[0].1).unwrap();
+    Entry { text: module(Capability::ALL[0].1, &[&entry.text]), ..entry }
 }
 
 /// Runs the entry of a tile by so many blocks of threads; wrong results are an error too.
@@ -68,7 +69,7 @@ fn turned(text: &str, tile: &Tile, blocks: u32, threads: u32) -> Result<(), Stri
     let bytes: Vec<u8> = x.iter().flat_map(|n| n.to_le_bytes()).collect();
     let (from, to) = (device.allocate(bytes.len()), device.allocate(bytes.len()));
     device.write(from, &bytes)?;
-    let far = far_bytes(tile).eval(&mut |leaf| matches!(leaf, Leaf::Sym(_)).then_some(SYMBOL));
+    let far = entry(tile).far.eval(&mut |leaf| matches!(leaf, Leaf::Sym(_)).then_some(SYMBOL));
     let workers = if crew(tile).is_some() { blocks } else { blocks * threads };
     let far = device.allocate(far.unwrap_or(0) as usize * workers as usize);
     let params: Vec<u8> = [from, to, SYMBOL as u64, rows as u64, far].iter().flat_map(|n| n.to_le_bytes()).collect();
@@ -84,7 +85,7 @@ fn turned(text: &str, tile: &Tile, blocks: u32, threads: u32) -> Result<(), Stri
 /// Runs a tile as it is, and without each of its barriers.
 fn every_barrier_is_needed(tile: &Tile, blocks: u32, barriers: usize) {
     assert_eq!(crew(tile), Some(64));
-    let text = text(tile);
+    let text = entry(tile).text;
     assert_eq!(turned(&text, tile, blocks, 64), Ok(()), "{text}");
     let barrier = "\tbar.sync 0;\n";
     let found: Vec<usize> = text.match_indices(barrier).map(|found| found.0).collect();
@@ -101,7 +102,8 @@ fn every_barrier_is_needed(tile: &Tile, blocks: u32, barriers: usize) {
 #[test]
 fn every_barrier_of_shared_memory_is_needed() {
     let tile = tile(TURNED, 2, "64");
-    assert!(text(&tile).contains(".shared") && far_bytes(&tile).is(0));
+    let entry = entry(&tile);
+    assert!(entry.text.contains(".shared") && entry.far.is(0));
     every_barrier_is_needed(&tile, 2, 2);
 }
 
@@ -111,7 +113,8 @@ fn every_barrier_of_far_memory_is_needed() {
     for kept in ["n", "12289"] {
         for (text, rows) in [(TURNED, 2), (TURNED_ONCE, 5)] {
             let tile = tile(text, rows, kept);
-            assert!(!self::text(&tile).contains(".shared") && !far_bytes(&tile).is(0), "{kept}");
+            let entry = entry(&tile);
+            assert!(!entry.text.contains(".shared") && !entry.far.is(0), "{kept}");
             every_barrier_is_needed(&tile, 2, 2);
         }
     }
@@ -121,10 +124,11 @@ fn every_barrier_of_far_memory_is_needed() {
 fn threads_have_pieces_of_far_memory() {
     for kept in ["n", "1025"] {
         let tile = tile(TURNED_ALONE, 200, kept);
-        assert!(!text(&tile).contains(".local") && !far_bytes(&tile).is(0), "{kept}");
+        let entry = entry(&tile);
+        assert!(!entry.text.contains(".local") && !entry.far.is(0), "{kept}");
         // With fewer threads than tasks, and more.
         for (blocks, threads) in [(2, 32), (2, 128)] {
-            assert_eq!(turned(&text(&tile), &tile, blocks, threads), Ok(()), "{}", text(&tile));
+            assert_eq!(turned(&entry.text, &tile, blocks, threads), Ok(()), "{}", entry.text);
         }
     }
 }
@@ -132,8 +136,8 @@ fn threads_have_pieces_of_far_memory() {
 #[test]
 fn what_fits_stays_near_and_the_smallest_first() {
     let text = TURNED.replace("@2 s: f32[KEPT] scratch", "@2 s: f32[12288] scratch, @3 u: f32[16] scratch");
-    let tile = tile(&text, 2, "");
-    let text = self::text(&tile);
-    assert!(far_bytes(&tile).is(4 * 12288) && text.contains(".shared .align 64 .b8 scratch[64];"), "{text}");
-    every_barrier_is_needed(&tile, 2, 2);
+    let tile = tile(&text.replacen("  loop", "  store f32 @3[0], 1.0\n  loop", 1), 2, "");
+    let Entry { text, far, .. } = entry(&tile);
+    assert!(far.is(4 * 12288) && text.contains(".shared .align 64 .b8 scratch[64];"), "{text}");
+    assert_eq!(turned(&text, &tile, 2, 64), Ok(()), "{text}");
 }

@@ -8,7 +8,6 @@ use super::jit::{Jit, compile};
 use crate::linear::linearize;
 use crate::ptx;
 use crate::x86::Isa;
-use mlc_ir::index::Leaf;
 use mlc_ir::tile::interp::Buffer;
 use mlc_ir::tile::{Space, Tile, interp, parse};
 use mlc_ir::{DType, Facts, Index};
@@ -56,8 +55,11 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
             panic!("{features:?}: {difference}\n{tile}\n{linear}");
         }
     }
-    if let Some(text) = entry(&linear) {
-        let found = interpreted(&text, &linear, buffers, symbols, tasks as u64);
+    let (_, capability, _) = ptx::Capability::ALL[0];
+    if let Ok(entry) = ptx::emit(&linear, "k", capability).inspect_err(|e| println!("PTX refused: {e}")) {
+        let text = ptx::module(capability, &[&entry.text]);
+        let far = number(&entry.far, &linear, symbols) as usize;
+        let found = interpreted(&text, &linear, buffers, symbols, (tasks as u64, far));
         if let Some(difference) = difference(&linear, &bytes(&expected), &found) {
             panic!("PTX: {difference}\n{linear}\n{text}");
         }
@@ -73,15 +75,14 @@ fn agree(tile: &Tile, buffers: &[Buffer], symbols: &[i64]) -> Vec<Vec<u8>> {
     bytes(&expected)
 }
 
-/// A PTX module with the tile as its entry `k`, if it can be one.
-fn entry(linear: &Tile) -> Option<String> {
-    let (_, capability, _) = ptx::Capability::ALL[0];
-    let entry = ptx::emit(linear, "k", capability).inspect_err(|e| println!("PTX refused: {e}")).ok()?;
-    Some(ptx::module(capability, &[&entry]))
-}
-
-/// Runs an entry for every task, in blocks that the tasks do not fill.
-fn interpreted(text: &str, linear: &Tile, buffers: &[Buffer], symbols: &[i64], tasks: u64) -> Vec<Vec<u8>> {
+/// Runs an entry for every task, in blocks that the tasks do not fill, and whose threads need some bytes each.
+fn interpreted(
+    text: &str,
+    linear: &Tile,
+    buffers: &[Buffer],
+    symbols: &[i64],
+    (tasks, far): (u64, usize),
+) -> Vec<Vec<u8>> {
     const THREADS: u32 = 48;
     let module = mlc_ptx_interp::Module::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let mut device = mlc_ptx_interp::Device::new();
@@ -95,12 +96,7 @@ fn interpreted(text: &str, linear: &Tile, buffers: &[Buffer], symbols: &[i64], t
     args.extend(symbols.iter().map(|n| *n as u64));
     args.resize(args.len().max(1), 0);
     let blocks = (tasks as u32).div_ceil(THREADS).max(1);
-    let value = |leaf: &Leaf| match leaf {
-        Leaf::Sym(name) => linear.symbols.iter().position(|symbol| symbol == *name).map(|place| symbols[place]),
-        _ => None,
-    };
-    let far = ptx::far_bytes(linear).eval(&mut |leaf| value(leaf)).unwrap();
-    args.extend([tasks, device.allocate(far as usize * (blocks * THREADS) as usize)]);
+    args.extend([tasks, device.allocate(far * (blocks * THREADS) as usize)]);
     let params: Vec<u8> = args.iter().flat_map(|n| n.to_le_bytes()).collect();
     let run = module.entries[0].launch([blocks, 1, 1], THREADS, &params, &mut device);
     run.unwrap_or_else(|e| panic!("{e}\n{linear}\n{text}"));
