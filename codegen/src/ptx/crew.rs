@@ -117,7 +117,7 @@ impl Emitter<'_> {
             let (Access::Linear { buffer, .. } | Access::Indexed { buffer, .. }) = access;
             let param = tile.params.get(*buffer as usize).filter(|_| !self.own.contains(buffer));
             if param.is_some_and(|param| param.space != Space::Input) {
-                set(found).insert(*buffer);
+                set(found).insert(self.room.group(*buffer));
             }
         };
         match inst {

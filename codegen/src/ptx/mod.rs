@@ -17,8 +17,8 @@
 //! |---|---|
 //! | `entry` | the entry around a tile |
 //! | `body` | loops, branches, cells |
-//! | `room` | which scratch memory is near, and which is the device's |
 //! | `crew` | tasks of a block of threads, barriers |
+//! | `room`, `lives` | where scratch memory is |
 //! | `own` | scratch memory that is a thread's own, as registers |
 //! | `index` | index expressions, hoisted |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
@@ -36,6 +36,7 @@ mod entry;
 mod fragment;
 mod index;
 mod lanes;
+mod lives;
 mod memory;
 mod own;
 mod register;

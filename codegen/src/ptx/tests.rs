@@ -136,7 +136,7 @@ fn threads_have_pieces_of_far_memory() {
 #[test]
 fn what_fits_stays_near_and_the_smallest_first() {
     let text = TURNED.replace("@2 s: f32[KEPT] scratch", "@2 s: f32[12288] scratch, @3 u: f32[16] scratch");
-    let tile = tile(&text.replacen("  loop", "  store f32 @3[0], 1.0\n  loop", 1), 2, "");
+    let tile = tile(&text.replacen("    loop", "    store f32 @3[0], 1.0\n    loop", 1), 2, "");
     let Entry { text, far, .. } = entry(&tile);
     assert!(far.is(4 * 12288) && text.contains(".shared .align 64 .b8 scratch[64];"), "{text}");
     assert_eq!(turned(&text, &tile, 2, 64), Ok(()), "{text}");

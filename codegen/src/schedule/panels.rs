@@ -83,8 +83,8 @@ const BROUGHT: u32 = 128;
 /// Panels that are there or on their way, at most.
 const SLOTS: u32 = 4;
 
-/// The part of the memory that a crew shares that panels may take.
-const PART: f64 = 0.9;
+/// Points of the folded axis that are worth having on their way at once.
+const AHEAD: u32 = 96;
 
 /// What an axis of unknown length, a batch mostly, is taken to have: it may be 1, and then its tasks are few.
 const UNKNOWN: f64 = 4.0;
@@ -128,10 +128,11 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Ve
     let brought = |depth: u32| (shape.rows + shape.columns) * depth * bytes;
     let most = BROUGHT * shape.members(row.is_some());
     let shallow = |depth: &u32| brought(*depth) <= most && f64::from(*depth) <= deep && depth.is_multiple_of(step);
-    let depth = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).find(shallow).unwrap_or(SHALLOW.max(step));
-    let room = f64::from(crew.bytes) * PART;
-    let near = |slots: &u32| f64::from(brought(depth) + padding(shape, depth)) * f64::from(*slots) <= room;
-    let slots = (1..=SLOTS.ilog2()).rev().map(|n| 1 << n).find(near).unwrap_or(1);
+    let depths = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).filter(shallow);
+    let near = |(depth, slots): &(u32, u32)| (brought(*depth) + padding(shape, *depth)) * slots <= crew.bytes;
+    let pairs = depths.flat_map(|depth| (1..=SLOTS.ilog2()).map(move |n| (depth, 1 << n)));
+    let ahead = |(depth, slots): &(u32, u32)| ((depth * (slots - 1)).min(AHEAD), *depth);
+    let (depth, slots) = pairs.filter(near).max_by_key(ahead).unwrap_or((SHALLOW.max(step), 1));
     let mut steps = vec![Step::Order(roles.order.clone())];
     let lanes = lanes(judge, &roles.column);
     let mut side = |axis: &Name, points: u32, members: u32, lanes: u32| {
