@@ -246,6 +246,7 @@ impl<'a> Emitter<'a> {
 
     fn loop_(&mut self, var: &Name, low: &Index, high: &Index, step: i64, insts: &[Inst]) -> Result<()> {
         self.hoist(insts)?;
+        let outside = self.touched.clone();
         let (first, end) = (self.eval(low)?, self.eval(high)?);
         let mine: Vec<(Reg, Index)> =
             self.advancing.iter().filter(|a| a.over == *var).map(|a| (a.cursor, a.by.clone())).collect();
@@ -278,6 +279,8 @@ impl<'a> Emitter<'a> {
         let more = self.let_(Class::Predicate, "setp.lt.s64", &[&counter, &end]);
         self.jump_if(more, true, &again);
         self.place(&after);
+        // It may not have run.
+        self.touched.add(outside);
         Ok(())
     }
 

@@ -101,13 +101,19 @@ impl Touched {
             || [&later.read, &after, &later.copied].into_iter().any(|it| meet(&self.arrived, it))
     }
 
-    fn add(&mut self, other: Touched) {
+    pub fn add(&mut self, other: Touched) {
         self.read.extend(other.read);
         self.written.extend(other.written);
         self.led.extend(other.led);
         self.copied.extend(other.copied);
         self.arrived.extend(other.arrived);
     }
+}
+
+/// Code that puts barriers by itself: a loop, where two of its iterations meet; a branch, at the end of its sides.
+enum Within<'a> {
+    Loop(&'a [Inst]),
+    Branch,
 }
 
 impl Emitter<'_> {
@@ -145,24 +151,39 @@ impl Emitter<'_> {
         if !self.is_shared() || self.straight {
             return;
         }
-        let mut next = Touched::default();
-        self.touch(inst, false, &mut next);
-        let own = self.has_barriers(inst);
-        // What has barriers inside begins with nothing to wait for.
-        if if own { !next.is_empty() } else { self.touched.meets(&next) } {
+        if self.waits(&self.touched, inst) {
             self.barrier();
         }
-        if !own {
+        if self.has_barriers(inst).is_none() {
+            let next = self.touches(inst);
             self.touched.add(next);
         }
     }
 
-    /// Whether an instruction puts barriers by itself.
-    fn has_barriers(&self, inst: &Inst) -> bool {
+    /// Whether a barrier has to stand between what was touched and an instruction.
+    fn waits(&self, before: &Touched, inst: &Inst) -> bool {
+        match self.has_barriers(inst) {
+            None => before.meets(&self.touches(inst)),
+            Some(Within::Loop(body)) => before.meets(&self.exposed(body).0),
+            Some(Within::Branch) => !before.is_empty() && !self.touches(inst).is_empty(),
+        }
+    }
+
+    fn touches(&self, inst: &Inst) -> Touched {
+        let mut found = Touched::default();
+        self.touch(inst, false, &mut found);
+        found
+    }
+
+    /// What has barriers of its own.
+    fn has_barriers<'a>(&self, inst: &'a Inst) -> Option<Within<'a>> {
         match inst {
-            Inst::Loop { kind: LoopKind::Serial | LoopKind::Unroll, .. } => true,
-            Inst::If { then, otherwise, .. } => !self.is_straight(then) || !self.is_straight(otherwise),
-            _ => false,
+            Inst::Loop { kind: LoopKind::Serial | LoopKind::Unroll, body, .. } => Some(Within::Loop(body)),
+            Inst::If { then, otherwise, .. } => {
+                let straight = self.is_straight(then) && self.is_straight(otherwise);
+                (!straight).then_some(Within::Branch)
+            }
+            _ => None,
         }
     }
 
@@ -175,13 +196,11 @@ impl Emitter<'_> {
     fn exposed(&self, body: &[Inst]) -> (Touched, bool) {
         let (mut before, mut ends) = (Touched::default(), false);
         for inst in body {
-            let mut next = Touched::default();
-            self.touch(inst, false, &mut next);
-            let own = self.has_barriers(inst) && !next.is_empty();
-            ends |= own;
-            if own && !before.is_empty() || before.meets(&next) {
+            if self.waits(&before, inst) {
                 return (before, true);
             }
+            let next = self.touches(inst);
+            ends |= self.has_barriers(inst).is_some() && !next.is_empty();
             before.add(next);
         }
         (before, ends)

@@ -1,6 +1,6 @@
 //! Entries with scratch memory, run by the interpreter of PTX.
 
-use super::{Capability, Entry, crew, emit, module};
+use crate::ptx::{Capability, Entry, crew, emit, module};
 use crate::linear::linearize;
 use mlc_ir::Facts;
 use mlc_ir::index::Leaf;
