@@ -17,7 +17,7 @@
 
 use super::body::{Binding, Emitter};
 use super::memory::Place;
-use super::register::{Class, Reg, Val, stored};
+use super::register::{Class, Reg, Val, list, stored};
 use mlc_ir::tile::{Access, Fragment, Inst, Lines, Op, Role, Row, Type};
 use mlc_ir::{DType, Error, Index, Name, Result};
 use std::collections::HashMap;
@@ -321,10 +321,6 @@ impl Emitter<'_> {
         }
         Ok(())
     }
-}
-
-fn list(regs: &[Reg]) -> String {
-    format!("{{{}}}", regs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// What products call an element type.

@@ -6,7 +6,7 @@
 use super::align::gcd;
 use super::body::{Binding, Emitter};
 use super::fragment::Layout;
-use super::register::{Class, Reg, Val, stored};
+use super::register::{Class, Reg, Val, list, stored};
 use mlc_ir::tile::{Access, Type};
 use mlc_ir::{DType, Error, Index, Result};
 use std::fmt::{self, Write};
@@ -126,15 +126,37 @@ impl Emitter<'_> {
         while lane < regs.len() {
             let offset = place.offset + (lane * size) as i64;
             let multiple = gcd(place.multiple, (lane * size) as i64);
+            if regs[lane].class == Class::Half && lane + 8 <= regs.len() && multiple % 16 == 0 {
+                self.move_halves(op, &regs[lane..lane + 8], &Place { offset, ..*place }, load);
+                lane += 8;
+                continue;
+            }
             let fits = |n: &usize| lane + n <= regs.len() && n * size <= 16 && multiple % (n * size) as i64 == 0;
             let together = [4, 2].into_iter().find(fits).unwrap_or(1);
-            let names: Vec<String> = regs[lane..lane + together].iter().map(ToString::to_string).collect();
             let (width, names) = match together {
-                1 => (String::new(), names.concat()),
-                n => (format!(".v{n}"), format!("{{{}}}", names.join(", "))),
+                1 => (String::new(), regs[lane].to_string()),
+                n => (format!(".v{n}"), list(&regs[lane..lane + n])),
             };
             self.move_one(&op.replace("{}", &width), &names, &Place { offset, ..*place }, load, None);
             lane += together;
+        }
+    }
+
+    /// Moves eight lanes of 16 bits: no more than four registers are moved at once, so they are words on the way.
+    fn move_halves(&mut self, op: &str, regs: &[Reg], place: &Place, load: bool) {
+        let words: Vec<Reg> = (0..4).map(|_| self.reg(Class::Word)).collect();
+        let pairs = words.iter().zip(regs.chunks(2));
+        if !load {
+            for (word, pair) in pairs.clone() {
+                self.ins("mov.b32", &[word, &list(pair)]);
+            }
+        }
+        let op = op.replace("{}", ".v4").replace("b16", "b32");
+        self.move_one(&op, &list(&words), place, load, None);
+        if load {
+            for (word, pair) in pairs {
+                self.ins("mov.b32", &[&list(pair), word]);
+            }
         }
     }
 

@@ -57,7 +57,12 @@ impl fmt::Display for Reg {
     }
 }
 
-/// A value: a register for each lane.
+/// Several registers that an instruction takes together.
+pub(super) fn list(regs: &[Reg]) -> String {
+    format!("{{{}}}", regs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// A value: a register for each lane, or for what a thread has of a fragment.
 #[derive(Clone, Debug)]
 pub(super) struct Val {
     pub ty: Type,

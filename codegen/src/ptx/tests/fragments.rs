@@ -40,7 +40,7 @@ fn case(name: &str, lie: Lie) -> Case {
     let pad = |dtype: DType| 16 / dtype.bytes();
     let a = dims((m, k), lie.a, pad(row.a.dtype));
     let b = dims((k, n), lie.b, pad(row.b.dtype));
-    let c = if lie.c { [n.into(), m.into()] } else { [m.into(), n.into()] };
+    let c: [usize; 2] = if lie.c { [n.into(), m.into()] } else { [m.into(), n.into()] };
     let word = |transposed: bool| if transposed { "transposed " } else { "" };
     let (at_a, at_b) = if lie.near { (4, 5) } else { (0, 1) };
     let moved = |from: usize, to: usize, dtype: DType, dims: [usize; 2]| {

@@ -112,7 +112,6 @@ fn a_product_waits_for_no_bank_and_reads_whole_sectors() {
         let ptx = compiled(&text, generation).unwrap();
         let counts = run(&ptx, &expected).unwrap_or_else(|why| panic!("{generation}: {why}\n{ptx}"));
         assert_eq!(counts.matrices.ratio(), 1.0, "{counts:?}");
-        assert_eq!(counts.stores.ratio(), 1.0, "{counts:?}");
         assert_eq!(counts.loads.ratio(), 1.0, "{counts:?}");
         assert_eq!(counts.global.efficiency(), 1.0, "{counts:?}");
         // Four blocks of four warps, with five steps of two times eight products.
@@ -134,7 +133,7 @@ fn what_is_left_out_of_a_product_is_missed() {
             assert_eq!(ptx.matches(line).count(), count, "{line}\n{ptx}");
             for number in 0..count {
                 let why = run(&without(&ptx, line, number), &expected).expect_err(line);
-                assert!(why.contains("a race") || why.contains("under way"), "{why}");
+                assert!(["a race", "under way", "never written"].iter().any(|it| why.contains(it)), "{why}");
             }
         }
     }
