@@ -231,7 +231,7 @@ impl<'a> Machine<'a> {
         let param = &program.params[buffer];
         let (mut element, mut room) = (0i64, 1);
         for (axis, (e, dim)) in index.iter().zip(&param.dims).enumerate() {
-            let i = self.eval(e)? + ahead.filter(|ahead| ahead.0 == axis).map_or(0, |ahead| ahead.1);
+            let i = self.eval(e)?.saturating_add(ahead.filter(|ahead| ahead.0 == axis).map_or(0, |ahead| ahead.1));
             let last = axis + 1 == index.len();
             if i < 0 || (i >= *dim && !last) || i > *dim + param.slack {
                 let text = format!("index {i} of dimension {axis} of `{}`, which has {dim}", param.name);

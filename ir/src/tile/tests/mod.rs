@@ -1,6 +1,7 @@
 //! Tests of the tile language: text, verifier, interpreter.
 
 mod examples;
+mod fragments;
 mod interp;
 mod round_trip;
 mod soundness;

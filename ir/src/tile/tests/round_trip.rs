@@ -1,8 +1,8 @@
 //! Every tile prints as a text that reads back as the same tile, sensible or not.
 
 use crate::tile::{
-    Access, Binary, Compare, InRange, Inst, LoopKind, Math, Monoid, Op, Operand, Param, Phase, Ref, Space, Tile, Type,
-    Unary, parse,
+    Access, Binary, Compare, Fragment, InRange, Inst, Lines, LoopKind, Math, Monoid, Op, Operand, Param, Phase, Ref,
+    Role, Row, Space, Tile, Type, Unary, parse,
 };
 use crate::{DType, Index, Name};
 use proptest::collection::vec;
@@ -66,10 +66,22 @@ fn access() -> impl Strategy<Value = Access> + Clone {
     ]
 }
 
+fn fragment() -> impl Strategy<Value = Fragment> + Clone {
+    let row = select(Row::matrices().chain(["f32x4"]).collect::<Vec<_>>()).prop_map(Name::from);
+    let lines = prop_oneof![(0u32..4).prop_map(Lines::Along), Just(Lines::Same), index().prop_map(Lines::Apart)];
+    (row, select(Role::ALL), any::<bool>(), lines).prop_map(|(row, role, transposed, lines)| Fragment {
+        row,
+        role,
+        transposed,
+        lines,
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> + Clone {
     let (a, two) = (operand(), (operand(), operand()));
     prop_oneof![
         (access(), option::of(index())).prop_map(|(from, first)| Op::Load(from, first)),
+        (access(), fragment()).prop_map(|(from, of)| Op::Fragment(from, of)),
         access().prop_map(Op::Broadcast),
         a.clone().prop_map(Op::Splat),
         Just(Op::Iota),
@@ -105,6 +117,20 @@ fn simple() -> impl Strategy<Value = Inst> + Clone {
             ty,
             first
         }),
+        (access(), operand(), ty(), fragment()).prop_map(|(to, value, ty, of)| Inst::StoreFragment {
+            to,
+            value,
+            ty,
+            of
+        }),
+        (access(), access(), ty(), option::of(index())).prop_map(|(to, from, ty, first)| Inst::Copy {
+            to,
+            from,
+            ty,
+            first
+        }),
+        Just(Inst::Commit),
+        (0u32..4).prop_map(Inst::Wait),
         (local(), 0u32..5, index(), option::of((local(), index())))
             .prop_map(|(name, buffer, offset, advance)| Inst::Cursor { name, buffer, offset, advance }),
     ]
