@@ -289,8 +289,12 @@ impl Emitter<'_> {
         let done = write(self);
         self.levels.pop();
         self.place(&after);
+        // The threads of a warp meet again before they go on.
         if self.warp.is_some() {
             self.ins("bar.warp.sync", &[&-1]);
+            if !self.straight {
+                self.touched = Touched::default();
+            }
         }
         done
     }

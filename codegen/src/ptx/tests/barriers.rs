@@ -1,7 +1,7 @@
 //! Entries with scratch memory, run by the interpreter of PTX.
 
-use crate::ptx::{Capability, Entry, crew, emit, module};
 use crate::linear::linearize;
+use crate::ptx::{Capability, Entry, crew, emit, module};
 use mlc_ir::Facts;
 use mlc_ir::index::Leaf;
 use mlc_ir::tile::{Tile, parse};
