@@ -200,7 +200,12 @@ fn roles(judge: &Judge, stage: &Stage, outer: &[Name]) -> Option<Roles> {
         return None;
     }
     let Some(Step::Order(order)) = order_steps(judge, outer, None).pop() else { return None };
-    let alone = |axis: &&Name| a.contains(*axis) != b.contains(*axis);
+    // An axis of one point, by a size that only a run tells, may be none of the result's.
+    let is_stored = |axis: &Name| {
+        let mut stores = judge.kernel.stages.iter().filter_map(|stage| stage.store.as_ref());
+        stores.all(|store| store.index.iter().any(|index| index.mentions(axis)))
+    };
+    let alone = |axis: &&Name| a.contains(*axis) != b.contains(*axis) && is_stored(axis);
     let column = order.iter().rev().filter(alone).find(|axis| judge.points(axis) >= FEW)?.clone();
     let (own, other) = if a.contains(&column) { (&a, &b) } else { (&b, &a) };
     let is_row = |axis: &&Name| other.contains(*axis) && !own.contains(*axis) && judge.points(axis) > 1.0;
