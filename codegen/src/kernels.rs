@@ -16,7 +16,8 @@ use crate::work::{self, Place, Work};
 use crate::x86::{self, Isa};
 use mlc_ir::program::{Kernel, Program, Step};
 use mlc_ir::target::Target;
-use mlc_ir::{Error, Result, tile};
+use mlc_ir::tile::{self, Tile};
+use mlc_ir::{Error, Result};
 use std::collections::HashMap;
 use target_lexicon::{Architecture, CallingConvention, Triple};
 
@@ -247,12 +248,36 @@ fn schedule_entry(
     if is_serial(kernel) {
         return left("its stores are ordered".into());
     }
-    let (steps, lowered) = lower_kernel(kernel, program, layouts, target)?;
-    let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-    match ptx::emit(&tile, &format!("k{number}"), *capability) {
-        Ok(entry) => Ok((steps, lowered, Code::Entry(entry))),
-        Err(why) => left(why.to_string()),
+    let quarters = &[4, 3, 2, 1];
+    match fitting(kernel, program, layouts, target, quarters, |tile| {
+        ptx::emit(tile, &format!("k{number}"), *capability)
+    })? {
+        Ok((steps, lowered, entry)) => Ok((steps, lowered, Code::Entry(entry))),
+        Err(why) => left(why),
     }
+}
+
+/// The first schedule of a kernel whose code an emitter takes, or why it takes none. A schedule whose values do not fit the
+/// registers is not legal: the next one is for fewer, in quarters of those that the target has.
+fn fitting<T, E: std::fmt::Display>(
+    kernel: &Kernel,
+    program: &Program,
+    layouts: &[Layout],
+    target: &Target,
+    quarters: &[u32],
+    emit: impl Fn(&Tile) -> std::result::Result<T, E>,
+) -> Result<std::result::Result<(Steps, Lowered, T), String>> {
+    let mut refused = String::new();
+    for part in quarters {
+        let fewer = Target { vector_regs: target.vector_regs * part / 4, ..target.clone() };
+        let (steps, lowered) = lower_kernel(kernel, program, layouts, &fewer)?;
+        let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
+        match emit(&tile) {
+            Ok(code) => return Ok(Ok((steps, lowered, code))),
+            Err(why) => refused = why.to_string(),
+        }
+    }
+    Ok(Err(refused))
 }
 
 /// A kernel by the steps of its record, if it has one that stands every check.
@@ -317,18 +342,13 @@ fn schedule_kernel(
         let (steps, lowered) = lowered_for(target)?;
         return Ok((steps, lowered, Code::Cranelift(NO_EMITTER.into())));
     };
-    let mut refused = String::new();
-    // A schedule whose values do not fit the registers is not legal: the next one is for fewer.
-    for vector_regs in [target.vector_regs, target.vector_regs * 3 / 4, target.vector_regs / 2] {
-        let (steps, lowered) = lowered_for(&Target { vector_regs, ..target.clone() })?;
-        let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
-        match x86::emit(&tile, isa) {
-            Ok(code) => return Ok((steps, lowered, Code::Own(code))),
-            Err(why) => refused = why.to_string(),
+    match fitting(kernel, program, layouts, target, &[4, 3, 2], |tile| x86::emit(tile, isa))? {
+        Ok((steps, lowered, code)) => Ok((steps, lowered, Code::Own(code))),
+        Err(refused) => {
+            let (steps, lowered) = lowered_for(&CRANELIFT)?;
+            Ok((steps, lowered, Code::Cranelift(refused)))
         }
     }
-    let (steps, lowered) = lowered_for(&CRANELIFT)?;
-    Ok((steps, lowered, Code::Cranelift(refused)))
 }
 
 /// What was made of a kernel with other buffers at the same places.

@@ -4,6 +4,7 @@ use super::Capability;
 use super::align;
 use super::body::{Binding, Emitter};
 use super::index::Level;
+use super::pressure::{directives, pressure};
 use super::register::{Class, Reg};
 use super::room::Place;
 use mlc_ir::tile::{Phase, Space, Tile};
@@ -25,7 +26,7 @@ pub struct Entry {
 /// The entry of a linear tile, under a name, for a generation and those after it.
 ///
 /// # Errors
-/// If the tile needs something that entries do not have.
+/// If the tile needs something that entries do not have, or more registers than a thread has.
 pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<Entry> {
     if tile.phase != Phase::Linear {
         return Err(Error::internal(format!("tile `{}` is not linear", tile.name)));
@@ -33,7 +34,7 @@ pub fn emit(tile: &Tile, name: &str, capability: Capability) -> Result<Entry> {
     let mut emitter = Emitter::new(tile, capability);
     emitter.tile()?;
     let (crew, far) = (emitter.crew, emitter.room.far.clone());
-    Ok(Entry { text: emitter.entry(name), crew, far })
+    Ok(Entry { text: emitter.entry(name)?, crew, far })
 }
 
 /// Bytes of an entry's parameters that every generation takes.
@@ -43,11 +44,15 @@ const MOST_ARGS: usize = 500;
 const SCRATCH: &str = "scratch";
 
 impl Emitter<'_> {
-    fn entry(self, name: &str) -> String {
+    fn entry(self, name: &str) -> Result<String> {
         let args = 8 * (self.given() + self.symbols.len()).max(1);
         let threads = self.crew.unwrap_or(super::BLOCK);
+        let live = pressure(&self.text);
+        let directives = directives(live, threads).map_err(|most| {
+            Error::unsupported(format!("it keeps {live} registers live in a thread, of at most {most}"))
+        })?;
         let mut text = format!(
-            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks,\n\t.param .u64 far\n)\n.maxntid {threads}, 1, 1\n{{\n",
+            "\n// {}\n.visible .entry {name}(\n\t.param .align 8 .b8 args[{args}],\n\t.param .u64 tasks,\n\t.param .u64 far\n)\n.maxntid {threads}, 1, 1\n{directives}{{\n",
             self.tile.name.replace(|c: char| c.is_control(), " "),
         );
         if self.room.near > 0 {
@@ -59,7 +64,7 @@ impl Emitter<'_> {
                 let _ = writeln!(text, "\t.reg .{ty} %{letter}<{count}>;");
             }
         }
-        text + &self.text + "}\n"
+        Ok(text + &self.text + "}\n")
     }
 
     fn tile(&mut self) -> Result<()> {

@@ -16,6 +16,7 @@
 //! | module | what it emits |
 //! |---|---|
 //! | `entry` | the entry around a tile |
+//! | `pressure` | how many registers it may take |
 //! | `body` | loops, branches, cells |
 //! | `crew` | tasks of a block of threads, barriers |
 //! | `room`, `lives` | where scratch memory is |
@@ -39,6 +40,7 @@ mod lanes;
 mod lives;
 mod memory;
 mod own;
+mod pressure;
 mod register;
 mod room;
 #[cfg(test)]

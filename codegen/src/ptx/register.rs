@@ -5,7 +5,7 @@ use mlc_ir::tile::Type;
 use std::fmt;
 
 /// What a register holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Class {
     Predicate,
     Half,
@@ -42,10 +42,19 @@ impl Class {
             Class::DoubleFloat => ('e', "f64"),
         }
     }
+
+    /// Registers of 32 bits that one takes.
+    pub fn words(self) -> u32 {
+        match self {
+            Class::Predicate => 0,
+            Class::Half | Class::Word | Class::Single => 1,
+            Class::Double | Class::DoubleFloat => 2,
+        }
+    }
 }
 
 /// A virtual register.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Reg {
     pub class: Class,
     pub number: usize,

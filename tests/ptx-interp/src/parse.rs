@@ -97,7 +97,7 @@ impl Reader {
         Ok(self.entry)
     }
 
-    /// `.visible .entry name( .param .u64 p ) .maxntid 128, 1, 1`
+    /// `.visible .entry name( .param .u64 p ) .maxntid 128, 1, 1 .maxnreg 96 .pragma "nounroll";`
     fn head(&mut self, text: &str) -> Option<()> {
         let text = text.strip_prefix(".visible ").unwrap_or(text).strip_prefix(".entry ")?;
         let (name, rest) = text.split_once('(')?;
@@ -106,9 +106,21 @@ impl Reader {
         for param in params.split(',').map(str::trim).filter(|param| !param.is_empty()) {
             self.param(param.strip_prefix(".param ")?)?;
         }
-        if !rest.trim().is_empty() {
-            let sizes = rest.trim().strip_prefix(".maxntid ")?.split(',');
-            self.entry.most_threads = sizes.map(|size| size.trim().parse::<u32>().ok()).product::<Option<u32>>()?;
+        let (before, directives) = rest.split_once('.').unwrap_or((rest, ""));
+        let mut directives = directives.split('.').map(str::trim).filter(|directive| !directive.is_empty());
+        (before.trim().is_empty() && directives.all(|directive| self.bound(directive).is_some())).then_some(())
+    }
+
+    /// A directive of a whole entry. What only says how to compile it makes no difference.
+    fn bound(&mut self, directive: &str) -> Option<()> {
+        match directive.split_once(' ')? {
+            ("maxntid", sizes) => {
+                let sizes = sizes.split(',').map(|size| size.trim().parse::<u32>().ok());
+                self.entry.most_threads = sizes.product::<Option<u32>>()?;
+            }
+            ("maxnreg", number) => drop(number.parse::<u32>().ok()?),
+            ("pragma", "\"nounroll\";") => {}
+            _ => return None,
         }
         Some(())
     }
