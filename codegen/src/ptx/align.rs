@@ -3,6 +3,7 @@
 use super::body::Emitter;
 use mlc_ir::Index;
 use mlc_ir::index::Atom;
+use mlc_ir::tile::Inst;
 
 /// Buffers begin at multiples of this, on the device as in an arena.
 pub(super) const BASE: i64 = mlc_abi::ARENA_ALIGN as i64;
@@ -19,6 +20,13 @@ impl Emitter<'_> {
             let factor = |product: i64, atom: &Atom| product.checked_mul(self.atom_multiple(atom)).unwrap_or(product);
             gcd(all, atoms.iter().fold(*coefficient, factor))
         })
+    }
+
+    /// Notes what a cursor's addresses are multiples of.
+    pub(super) fn align(&mut self, cursor: &Inst) {
+        let Inst::Cursor { name, offset, advance, .. } = cursor else { return };
+        let step = advance.as_ref().map_or(0, |(_, by)| self.multiple(by));
+        self.multiples.insert(name.clone(), gcd(gcd(BASE, self.multiple(offset)), step));
     }
 
     fn atom_multiple(&self, atom: &Atom) -> i64 {

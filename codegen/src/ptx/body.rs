@@ -5,6 +5,7 @@ use super::align;
 use super::crew::{self, Touched};
 use super::fragment::{Twins, common};
 use super::index::Level;
+use super::late::late;
 use super::own::{self, Own};
 use super::register::{Class, Reg, Val, bits};
 use super::room::Room;
@@ -139,11 +140,13 @@ impl<'a> Emitter<'a> {
     pub fn insts(&mut self, insts: &[Inst]) -> Result<()> {
         let visible = self.advancing.len();
         // The cursors of a body stand before what they serve.
-        let cursors = insts.iter().take_while(|inst| matches!(inst, Inst::Cursor { .. })).count();
-        insts[..cursors].iter().try_for_each(|inst| self.inst(inst))?;
-        let groups = self.groups(&insts[cursors..]);
-        self.twins.extend(self.twins(&insts[cursors..]));
-        for (number, inst) in insts[cursors..].iter().enumerate() {
+        let (cursors, insts) =
+            insts.split_at(insts.iter().take_while(|inst| matches!(inst, Inst::Cursor { .. })).count());
+        cursors.iter().for_each(|cursor| self.align(cursor));
+        let (groups, late) = (self.groups(insts), late(cursors, insts));
+        self.twins.extend(self.twins(insts));
+        for (number, inst) in insts.iter().enumerate() {
+            late.get(&number).into_iter().flatten().try_for_each(|cursor| self.inst(cursor))?;
             self.meet(inst);
             if let Some(group) = groups.get(&number) {
                 self.load_group(group);
@@ -233,9 +236,6 @@ impl<'a> Emitter<'a> {
         let base = *self.bases.get(buffer as usize).ok_or_else(|| Error::internal(format!("no buffer @{buffer}")))?;
         let offset_value = self.eval(offset)?;
         let cursor = self.let_(Class::Double, "add.s64", &[&base, &offset_value]);
-        let step = advance.map_or(0, |(_, by)| self.multiple(by));
-        let multiple = align::gcd(align::gcd(align::BASE, self.multiple(offset)), step);
-        self.multiples.insert(name.clone(), multiple);
         let space = self.space(buffer);
         self.names.insert(name.clone(), Binding::Cursor(cursor, space));
         if let Some((over, by)) = advance {
@@ -245,16 +245,18 @@ impl<'a> Emitter<'a> {
     }
 
     fn loop_(&mut self, var: &Name, low: &Index, high: &Index, step: i64, insts: &[Inst]) -> Result<()> {
-        self.hoist(insts)?;
+        // A task's own part of an axis is often one block.
+        let once = (high.clone() - low.clone()).as_const().is_some_and(|trips| (1..=step).contains(&trips));
+        if !once {
+            self.hoist(insts)?;
+        }
         let outside = self.touched.clone();
-        let (first, end) = (self.eval(low)?, self.eval(high)?);
+        let (first, end) = (self.eval(low)?, self.immediate(high)?);
         let mine: Vec<(Reg, Index)> =
             self.advancing.iter().filter(|a| a.over == *var).map(|a| (a.cursor, a.by.clone())).collect();
         self.advancing.retain(|a| a.over != *var);
-        let steps = mine.iter().map(|(_, by)| self.eval(by)).collect::<Result<Vec<_>>>()?;
+        let steps = mine.iter().map(|(_, by)| self.immediate(by)).collect::<Result<Vec<_>>>()?;
         let counter = self.let_(Class::Double, "mov.b64", &[&first]);
-        // A task's own part of an axis is often one block.
-        let once = (high.clone() - low.clone()).as_const().is_some_and(|trips| (1..=step).contains(&trips));
         let (again, after) = (self.label(), self.label());
         if !once && low.as_const().zip(high.as_const()).is_none_or(|(low, high)| low >= high) {
             let none = self.let_(Class::Predicate, "setp.ge.s64", &[&counter, &end]);

@@ -1,8 +1,8 @@
 //! Index expressions.
 //!
-//! An expression is a sum over the bodies around it: the terms that mention only what is known further out are
-//! evaluated there, before the loop is entered, and looked up inside. Lookups `at(@b, ..)` are evaluated where they
-//! stand.
+//! An expression is a sum of products. Quotients, remainders and other products that mention only what is known further out are
+//! evaluated there, before the loop is entered, and looked up inside; sums are one instruction a term away, and would
+//! take a register each for as long as the loop runs. Lookups `at(@b, ..)` are evaluated where they stand.
 
 use super::body::{Binding, Emitter};
 use super::register::{Class, Reg, stored};
@@ -25,35 +25,38 @@ impl Level {
 }
 
 impl Emitter<'_> {
-    /// Evaluates what a body's expressions have that does not vary inside it. To be called where the body is entered.
+    /// Evaluates what a body's expressions have that does not vary inside it, and is more than a sum. To be called where the
+    /// body is entered.
     pub(super) fn hoist(&mut self, body: &[Inst]) -> Result<()> {
         let mut found = BTreeSet::new();
         visit_indices(body, &mut |e| self.invariants(e, &mut found));
         found.iter().try_for_each(|e| self.eval(e).map(drop))
     }
 
-    /// Adds the parts of an expression that can be evaluated here and are more than a number or a name.
+    /// Adds the products in an expression that can be evaluated here, and are more than a name.
     fn invariants(&self, e: &Index, found: &mut BTreeSet<Index>) {
-        let (here, inside): (Vec<_>, Vec<_>) =
-            e.terms().iter().filter(|term| !term.0.is_empty()).cloned().partition(|term| self.is_known(&term.0));
-        let sum = Index::from_terms(here);
-        if sum.as_atom().is_none_or(|atom| !matches!(atom, Atom::Var(_) | Atom::Sym(_))) && !sum.terms().is_empty() {
-            found.insert(sum);
-        }
-        for atom in inside.iter().flat_map(|(atoms, _)| atoms) {
-            match atom {
-                Atom::Var(_) | Atom::Sym(_) => {}
-                Atom::Div(pair) | Atom::Mod(pair) | Atom::Min(pair) | Atom::Max(pair) => {
-                    self.invariants(&pair.0, found);
-                    self.invariants(&pair.1, found);
-                }
-                Atom::At(_, index) => index.iter().for_each(|e| self.invariants(e, found)),
+        for (atoms, _) in e.terms() {
+            match &atoms[..] {
+                [] | [Atom::Var(_) | Atom::Sym(_)] => {}
+                atoms if self.is_known(atoms) => drop(found.insert(product_of(atoms))),
+                atoms => atoms.iter().for_each(|atom| self.invariants_of(atom, found)),
             }
         }
     }
 
+    fn invariants_of(&self, atom: &Atom, found: &mut BTreeSet<Index>) {
+        match atom {
+            Atom::Var(_) | Atom::Sym(_) => {}
+            Atom::Div(pair) | Atom::Mod(pair) | Atom::Min(pair) | Atom::Max(pair) => {
+                self.invariants(&pair.0, found);
+                self.invariants(&pair.1, found);
+            }
+            Atom::At(_, index) => index.iter().for_each(|e| self.invariants(e, found)),
+        }
+    }
+
     fn is_known(&self, atoms: &[Atom]) -> bool {
-        let e = Index::from_terms([(atoms.to_vec(), 1)]);
+        let e = product_of(atoms);
         !e.looks_up() && e.vars().iter().all(|var| self.depth(var).is_some())
     }
 
@@ -64,7 +67,7 @@ impl Emitter<'_> {
 
     /// The innermost level that some atoms depend on.
     fn level(&self, atoms: &[Atom]) -> usize {
-        let e = Index::from_terms([(atoms.to_vec(), 1)]);
+        let e = product_of(atoms);
         if e.looks_up() {
             return usize::MAX;
         }
@@ -84,6 +87,14 @@ impl Emitter<'_> {
         }
         let sum = self.sum(&sum)?;
         Ok(if constant == 0 { sum } else { self.let_(Class::Double, "add.s64", &[&sum, &constant]) })
+    }
+
+    /// An expression as the last operand of an instruction: a number is its own.
+    pub(super) fn immediate(&mut self, e: &Index) -> Result<String> {
+        Ok(match e.as_const() {
+            Some(n) => n.to_string(),
+            None => self.eval(e)?.to_string(),
+        })
     }
 
     /// The value of an expression without a constant term.
@@ -107,15 +118,7 @@ impl Emitter<'_> {
 
     /// Adds a term to a sum.
     fn term(&mut self, atoms: &[Atom], coefficient: i64, sum: Option<Reg>) -> Result<Reg> {
-        let mut product = None;
-        for atom in atoms {
-            let factor = self.factor(atom)?;
-            product = Some(match product {
-                Some(product) => self.let_(Class::Double, "mul.lo.s64", &[&product, &factor]),
-                None => factor,
-            });
-        }
-        let product = product.ok_or_else(|| Error::internal("an empty term"))?;
+        let product = self.product(atoms)?;
         Ok(match (coefficient, sum) {
             (1, None) => product,
             (1, Some(sum)) => self.let_(Class::Double, "add.s64", &[&sum, &product]),
@@ -125,13 +128,20 @@ impl Emitter<'_> {
         })
     }
 
-    /// The value of an atom, which is remembered.
-    fn factor(&mut self, atom: &Atom) -> Result<Reg> {
-        let e = Index::atom(atom.clone());
+    /// The value of a product, which is remembered.
+    fn product(&mut self, atoms: &[Atom]) -> Result<Reg> {
+        let e = product_of(atoms);
         if let Some(value) = self.levels.iter().rev().find_map(|level| level.known.get(&e)) {
             return Ok(*value);
         }
-        let value = self.atom(atom)?;
+        let value = match atoms {
+            [] => return Err(Error::internal("an empty term")),
+            [atom] => self.atom(atom)?,
+            [rest @ .., last] => {
+                let (rest, last) = (self.product(rest)?, self.product(std::slice::from_ref(last))?);
+                self.let_(Class::Double, "mul.lo.s64", &[&rest, &last])
+            }
+        };
         if let Some(level) = self.levels.last_mut().filter(|_| !e.looks_up()) {
             level.known.insert(e, value);
         }
@@ -209,4 +219,8 @@ impl Emitter<'_> {
             dtype => Err(Error::internal(format!("a lookup in a buffer of {dtype}"))),
         }
     }
+}
+
+fn product_of(atoms: &[Atom]) -> Index {
+    Index::from_terms([(atoms.to_vec(), 1)])
 }

@@ -21,7 +21,7 @@
 //! | `crew` | tasks of a block of threads, barriers |
 //! | `room`, `lives` | where scratch memory is |
 //! | `own` | scratch memory that is a thread's own, as registers |
-//! | `index` | index expressions, hoisted |
+//! | `index`, `late` | index expressions, hoisted; cursors |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
 //! | `fragment` | matrices in the registers of a warp, their loads, stores and products |
 //! | `copies` | copies that arrive late |
@@ -37,6 +37,7 @@ mod entry;
 mod fragment;
 mod index;
 mod lanes;
+mod late;
 mod lives;
 mod memory;
 mod own;

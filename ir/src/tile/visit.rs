@@ -4,6 +4,18 @@ use super::{Access, Inst, Lines, Op};
 use crate::Index;
 
 impl Inst {
+    /// What this instruction itself reads or writes in memory.
+    pub fn accesses(&self) -> impl Iterator<Item = &Access> {
+        let accesses = match self {
+            Inst::Let { op: Op::Load(from, _) | Op::Broadcast(from) | Op::Fragment(from, _), .. } => [Some(from), None],
+            Inst::Store { to, .. } | Inst::StoreFragment { to, .. } => [Some(to), None],
+            Inst::Copy { to, from, .. } => [Some(to), Some(from)],
+            Inst::Let { .. } | Inst::Cell { .. } | Inst::Set { .. } | Inst::Dot { .. } => [None; 2],
+            Inst::Cursor { .. } | Inst::Loop { .. } | Inst::If { .. } | Inst::Commit | Inst::Wait(_) => [None; 2],
+        };
+        accesses.into_iter().flatten()
+    }
+
     /// Calls `visit` on every index expression of this instruction, not of those inside it.
     pub fn visit_indices(&self, visit: &mut dyn FnMut(&Index)) {
         match self {
