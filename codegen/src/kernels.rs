@@ -248,29 +248,32 @@ fn schedule_entry(
     if is_serial(kernel) {
         return left("its stores are ordered".into());
     }
-    let quarters = &[4, 3, 2, 1];
-    match fitting(kernel, program, layouts, target, quarters, |tile| {
-        ptx::emit(tile, &format!("k{number}"), *capability)
-    })? {
+    // What does not shrink with the registers, as a transform does not, does with the lanes of a thread.
+    let narrow = Target { vector_bytes: target.vector_bytes / 2, ..target.clone() };
+    let targets = fewer(target, &[4, 3, 2, 1]).chain([narrow]);
+    match fitting(kernel, program, layouts, targets, |tile| ptx::emit(tile, &format!("k{number}"), *capability))? {
         Ok((steps, lowered, entry)) => Ok((steps, lowered, Code::Entry(entry))),
         Err(why) => left(why),
     }
 }
 
+/// A target with fewer registers, in quarters of those it has.
+fn fewer(target: &Target, quarters: &'static [u32]) -> impl Iterator<Item = Target> {
+    quarters.iter().map(|part| Target { vector_regs: target.vector_regs * part / 4, ..target.clone() })
+}
+
 /// The first schedule of a kernel whose code an emitter takes, or why it takes none. A schedule whose values do not fit the
-/// registers is not legal: the next one is for fewer, in quarters of those that the target has.
+/// registers is not legal: the next one is for a target that has fewer.
 fn fitting<T, E: std::fmt::Display>(
     kernel: &Kernel,
     program: &Program,
     layouts: &[Layout],
-    target: &Target,
-    quarters: &[u32],
+    targets: impl Iterator<Item = Target>,
     emit: impl Fn(&Tile) -> std::result::Result<T, E>,
 ) -> Result<std::result::Result<(Steps, Lowered, T), String>> {
     let mut refused = String::new();
-    for part in quarters {
-        let fewer = Target { vector_regs: target.vector_regs * part / 4, ..target.clone() };
-        let (steps, lowered) = lower_kernel(kernel, program, layouts, &fewer)?;
+    for target in targets {
+        let (steps, lowered) = lower_kernel(kernel, program, layouts, &target)?;
         let tile = linearize(&lowered.tile, &program.facts).map_err(|e| e.at(&kernel.name))?;
         match emit(&tile) {
             Ok(code) => return Ok(Ok((steps, lowered, code))),
@@ -342,7 +345,7 @@ fn schedule_kernel(
         let (steps, lowered) = lowered_for(target)?;
         return Ok((steps, lowered, Code::Cranelift(NO_EMITTER.into())));
     };
-    match fitting(kernel, program, layouts, target, &[4, 3, 2], |tile| x86::emit(tile, isa))? {
+    match fitting(kernel, program, layouts, fewer(target, &[4, 3, 2]), |tile| x86::emit(tile, isa))? {
         Ok((steps, lowered, code)) => Ok((steps, lowered, Code::Own(code))),
         Err(refused) => {
             let (steps, lowered) = lowered_for(&CRANELIFT)?;
