@@ -94,7 +94,7 @@ impl Lowering<'_> {
             let dtype = panel.expr.dtype();
             let (outer, inner) = if panel.across { (panel.steps, panel.rows) } else { (panel.rows, panel.steps) };
             panel.slots = if copied { slots } else { 1 };
-            panel.near = self.make("panel", dtype, &[panel.slots, outer, padded(inner, dtype)]);
+            panel.near = self.make("panel", dtype, &[panel.slots, outer, padded(inner, dtype, panel.across)]);
             if !copied {
                 let each = panel.each(product.members);
                 panel.read = self.make("read", dtype, &[product.members, each, i64::from(panel.width)]);
@@ -333,10 +333,12 @@ impl Lowering<'_> {
     }
 }
 
-/// Elements of a row: neighbouring rows of a power of two of bytes would lie in the same banks.
-fn padded(elements: i64, dtype: DType) -> i64 {
+/// Elements of a row: neighbouring rows of a power of two of bytes would lie in the same banks. Where rows are read whole,
+/// 16 bytes at once, the next one begins so far from them; where words are read across four rows, twice as far.
+fn padded(elements: i64, dtype: DType, across: bool) -> i64 {
     let bytes = dtype.bytes() as i64;
-    if elements * bytes % (2 * MOVED) == 0 { elements + MOVED / bytes } else { elements }
+    let more = if across && bytes == LEAST { 2 * MOVED } else { MOVED };
+    if elements * bytes % (2 * MOVED) == 0 { elements + more / bytes } else { elements }
 }
 
 /// A factor as memory has it: what widens it can be done where it is read.

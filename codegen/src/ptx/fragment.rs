@@ -203,14 +203,34 @@ impl Emitter<'_> {
         } else {
             (0..factor.words()).map(|word| self.factor_word(from, &factor, word)).collect::<Result<_>>()?
         };
-        if ty.dtype == DType::F32 {
-            regs = regs.into_iter().map(|reg| self.let_(Class::Word, "cvt.rna.tf32.f32", &[&reg])).collect();
-        }
         if let Some(twin) = twin.filter(|_| regs.len() > factor.words()) {
             let regs = regs.split_off(factor.words());
+            let regs = self.as_multiplied(ty, of, regs);
             self.waiting.insert(twin, Val { ty, regs });
         }
+        let regs = self.as_multiplied(ty, of, regs);
         Ok(Val { ty, regs })
+    }
+
+    /// The words of a factor as products take them.
+    fn as_multiplied(&mut self, ty: Type, of: &Fragment, regs: Vec<Reg>) -> Vec<Reg> {
+        match ty.dtype {
+            DType::F32 if rounds(of) => regs.iter().map(|reg| self.let_(Class::Word, ROUND, &[reg])).collect(),
+            DType::F32 => self.in_two(regs),
+            _ => regs,
+        }
+    }
+
+    /// Floats as sums of two that products of matrices take: the first bits of each, then what is left.
+    fn in_two(&mut self, regs: Vec<Reg>) -> Vec<Reg> {
+        let first: Vec<Reg> = regs.iter().map(|reg| self.let_(Class::Word, "and.b32", &[reg, &FIRST_BITS])).collect();
+        let left = regs.iter().zip(&first).map(|(whole, first)| {
+            let [whole, first] = [whole, first].map(|reg| self.let_(Class::Single, "mov.b32", &[reg]));
+            let left = self.let_(Class::Single, "sub.rn.f32", &[&whole, &first]);
+            self.let_(Class::Word, ROUND, &[&left])
+        });
+        let left: Vec<Reg> = left.collect();
+        [first, left].concat()
     }
 
     /// A word of a factor that each thread loads for itself.
@@ -305,6 +325,13 @@ impl Emitter<'_> {
         let is_int = row.cell.dtype == DType::I32;
         let sum = if is_int { "s32" } else { "f32" };
         match (row.a.dtype, wide) {
+            // What is left of both factors would be less than what one rounding loses.
+            (DType::F32, true) if !row.shape().is_some_and(|shape| shape.rounds) => {
+                let ((a, a_left), (b, b_left)) = (a.split_at(a.len() / 2), b.split_at(b.len() / 2));
+                for (a, b) in [(a_left, b), (a, b_left), (a, b)] {
+                    product(&format!("m16n8k{depth}"), sum, c, a, b);
+                }
+            }
             (_, true) => product(&format!("m16n8k{depth}"), sum, c, a, b),
             // Those before have half the depth, or a quarter of the product.
             (DType::F16, false) => {
@@ -321,6 +348,17 @@ impl Emitter<'_> {
         }
         Ok(())
     }
+}
+
+/// Rounds a float to what products of matrices take.
+const ROUND: &str = "cvt.rna.tf32.f32";
+
+/// The bits of a float that they take.
+const FIRST_BITS: &str = "0xffffe000";
+
+/// Whether a fragment's elements are rounded to so many bits.
+fn rounds(of: &Fragment) -> bool {
+    Row::from_name(&of.row).and_then(|row| row.shape()).is_some_and(|shape| shape.rounds)
 }
 
 /// What products call an element type.

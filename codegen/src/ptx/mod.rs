@@ -81,7 +81,7 @@ impl Capability {
     /// What schedules ask of it.
     pub fn target(self) -> Target {
         let matrices: &[&str] = match self.has_wide_products() {
-            true => &["mma.f16", "mma.bf16", "mma.s8", "mma.u8s8"],
+            true => &["mma.f32", "mma.f16", "mma.bf16", "mma.s8", "mma.u8s8"],
             false => &["mma.f16", "mma.s8", "mma.u8s8"],
         };
         Target { matrices, ..Target::gpu(self.multiprocessors()) }

@@ -120,7 +120,10 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Ve
     let others: f64 = rest.map(|axis| if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN }).product();
     let row = matrix_row(judge, stage, target);
     let shapes: &[Shape] = if row.is_some() { &MATRICES } else { &POINTS };
-    let fits = |shape: &&Shape| shape.members(row.is_some()) <= crew.most;
+    let fits = |shape: &&Shape| {
+        let members = shape.members(row.is_some());
+        members <= crew.most && shape.rows * shape.columns / members <= 2 * target.vector_regs
+    };
     let cost = |shape: &Shape| cost(judge, &roles, shape, shape.members(row.is_some()), others, crew);
     let shape = shapes.iter().filter(fits).min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
     let step = row.and_then(|row| Row::from_name(row)?.shape()).map_or(1, |shape| u32::from(shape.k));
@@ -129,7 +132,7 @@ pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Ve
     let most = BROUGHT * shape.members(row.is_some());
     let shallow = |depth: &u32| brought(*depth) <= most && f64::from(*depth) <= deep && depth.is_multiple_of(step);
     let depths = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).filter(shallow);
-    let near = |(depth, slots): &(u32, u32)| (brought(*depth) + padding(shape, *depth)) * slots <= crew.bytes;
+    let near = |(depth, slots): &(u32, u32)| (brought(*depth) + padding(shape, *depth, bytes)) * slots <= crew.bytes;
     let pairs = depths.flat_map(|depth| (1..=SLOTS.ilog2()).map(move |n| (depth, 1 << n)));
     let ahead = |(depth, slots): &(u32, u32)| ((depth * (slots - 1)).min(AHEAD), *depth);
     let (depth, slots) = pairs.filter(near).max_by_key(ahead).unwrap_or((SHALLOW.max(step), 1));
@@ -167,8 +170,9 @@ fn bytes(stage: &Stage) -> u32 {
 }
 
 /// What rows of panels are longer by than what is in them.
-fn padding(shape: &Shape, depth: u32) -> u32 {
-    16 * shape.rows.max(depth) + 16 * shape.columns.max(depth)
+fn padding(shape: &Shape, depth: u32, bytes: u32) -> u32 {
+    let row = if bytes == 4 { 32 } else { 16 };
+    row * (shape.rows.max(depth) + shape.columns.max(depth))
 }
 
 /// The row of matrices that a product can be computed by.

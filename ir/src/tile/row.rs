@@ -44,6 +44,7 @@ const MATRICES: &[(&str, [u16; 3], DType, DType, DType)] = &[
     ("mma.f16", [16, 8, 16], DType::F16, DType::F16, DType::F32),
     ("mma.bf16", [16, 8, 16], DType::BF16, DType::BF16, DType::F32),
     ("mma.tf32", [16, 8, 8], DType::F32, DType::F32, DType::F32),
+    ("mma.f32", [16, 8, 8], DType::F32, DType::F32, DType::F32),
     ("mma.s8", [16, 8, 32], DType::I8, DType::I8, DType::I32),
     ("mma.u8s8", [16, 8, 32], DType::U8, DType::I8, DType::I32),
 ];
