@@ -308,6 +308,24 @@ impl Emitter<'_> {
         cell
     }
 
+    /// Adds the product of two factors that are sums of two each. What is left of one times what is left of the other is less
+    /// than a rounding loses. Hardware cuts off what it adds to long sums; so short ones, of this product alone, are added to
+    /// the accumulators, and rounded.
+    fn multiply_in_two(&mut self, depth: u16, c: &[Reg], a: &[Reg], b: &[Reg]) {
+        let ((a, a_left), (b, b_left)) = (a.split_at(a.len() / 2), b.split_at(b.len() / 2));
+        let nothing = self.let_(Class::Single, "mov.f32", &[&"0f00000000"]);
+        let mut sum = vec![nothing; c.len()];
+        for (a, b) in [(a_left, b), (a, b_left), (a, b)] {
+            let next: Vec<Reg> = c.iter().map(|_| self.reg(Class::Single)).collect();
+            let op = format!("mma.sync.aligned.m16n8k{depth}.row.col.f32.tf32.tf32.f32");
+            self.ins(&op, &[&list(&next), &list(a), &list(b), &list(&sum)]);
+            sum = next;
+        }
+        for (c, sum) in c.iter().zip(&sum) {
+            self.ins("add.rn.f32", &[c, c, sum]);
+        }
+    }
+
     /// Adds the product of two factors to accumulators.
     pub(super) fn multiply(&mut self, name: &Name, row: Row, cell: &Val, a: &Val, b: &Val) -> Result<()> {
         let layouts = [cell.layout(), a.layout(), b.layout()];
@@ -318,6 +336,10 @@ impl Emitter<'_> {
         let types = format!("{}.{}", factor_type(row.a.dtype), factor_type(row.b.dtype));
         let (c, a, b) = (&cell.regs, &a.regs, &b.regs);
         let wide = self.capability.has_wide_products();
+        if row.a.dtype == DType::F32 && wide && !row.shape().is_some_and(|shape| shape.rounds) {
+            self.multiply_in_two(depth, c, a, b);
+            return Ok(());
+        }
         let mut product = |shape: &str, sum: &str, c: &[Reg], a: &[Reg], b: &[Reg]| {
             let op = format!("mma.sync.aligned.{shape}.row.col.{sum}.{types}.{sum}");
             self.ins(&op, &[&list(c), &list(a), &list(b), &list(c)]);
@@ -325,13 +347,6 @@ impl Emitter<'_> {
         let is_int = row.cell.dtype == DType::I32;
         let sum = if is_int { "s32" } else { "f32" };
         match (row.a.dtype, wide) {
-            // What is left of both factors would be less than what one rounding loses.
-            (DType::F32, true) if !row.shape().is_some_and(|shape| shape.rounds) => {
-                let ((a, a_left), (b, b_left)) = (a.split_at(a.len() / 2), b.split_at(b.len() / 2));
-                for (a, b) in [(a_left, b), (a, b_left), (a, b)] {
-                    product(&format!("m16n8k{depth}"), sum, c, a, b);
-                }
-            }
             (_, true) => product(&format!("m16n8k{depth}"), sum, c, a, b),
             // Those before have half the depth, or a quarter of the product.
             (DType::F16, false) => {

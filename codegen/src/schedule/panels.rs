@@ -86,8 +86,9 @@ const SLOTS: u32 = 4;
 /// Points of the folded axis that are worth having on their way at once.
 const AHEAD: u32 = 96;
 
-/// What an axis of unknown length, a batch mostly, is taken to have: it may be 1, and then its tasks are few.
-const UNKNOWN: f64 = 4.0;
+/// What an axis of unknown length that is neither rows nor columns, a batch mostly, is taken to have: where it has more, small
+/// blocks cost less than large ones do where it has not.
+const UNKNOWN: f64 = 1.0;
 
 /// Elements that are moved at once.
 const LANES: u16 = 4;
@@ -101,78 +102,130 @@ struct Roles {
     rows: Vec<Name>,
 }
 
+/// A product that is large enough.
+struct Product<'a> {
+    judge: &'a Judge<'a>,
+    /// The innermost axis that is folded, and its points.
+    folded: Name,
+    deep: f64,
+    roles: Roles,
+    /// Points of the axes that are neither rows nor columns.
+    others: f64,
+    /// The row of matrices that it is computed by, if there is one, and the points of the folded axis that it takes.
+    row: Option<&'static str>,
+    step: u32,
+    /// Of an element of the wider factor.
+    bytes: u32,
+}
+
 /// The steps of such a product, if it is large enough.
 pub(super) fn steps(judge: &Judge, outer: &[Name], target: &Target) -> Option<Vec<Step>> {
     let crew = target.crew?;
-    let (stage, maps) = judge.kernel.stages.split_first()?;
-    let alone = maps.iter().all(|map| map.reduce.is_none());
-    let flat = judge.kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
-    let reduce = stage.reduce.as_ref().filter(|reduce| reduce.monoid == Monoid::Sum && alone && flat)?;
-    let folded = reduce.axes.last()?;
-    let roles = roles(judge, stage, outer)?;
-    let columns = judge.points(&roles.column);
-    let rows: f64 = roles.rows.iter().map(|axis| judge.points(axis)).product();
-    let deep = judge.points(folded);
-    if columns < FEW || rows < FEW || deep < f64::from(SHALLOW) {
-        return None;
-    }
-    let rest = outer.iter().filter(|axis| **axis != roles.column && !roles.rows.contains(axis));
-    let others: f64 = rest.map(|axis| if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN }).product();
-    let row = matrix_row(judge, stage, target);
-    let shapes: &[Shape] = if row.is_some() { &MATRICES } else { &POINTS };
-    let fits = |shape: &&Shape| {
-        let members = shape.members(row.is_some());
-        members <= crew.most && shape.rows * shape.columns / members <= 2 * target.vector_regs
-    };
-    let cost = |shape: &Shape| cost(judge, &roles, shape, shape.members(row.is_some()), others, crew);
-    let shape = shapes.iter().filter(fits).min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
-    let step = row.and_then(|row| Row::from_name(row)?.shape()).map_or(1, |shape| u32::from(shape.k));
-    let bytes = bytes(stage);
-    let brought = |depth: u32| (shape.rows + shape.columns) * depth * bytes;
-    let most = BROUGHT * shape.members(row.is_some());
-    let shallow = |depth: &u32| brought(*depth) <= most && f64::from(*depth) <= deep && depth.is_multiple_of(step);
-    let depths = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).filter(shallow);
-    let near = |(depth, slots): &(u32, u32)| (brought(*depth) + padding(shape, *depth, bytes)) * slots <= crew.bytes;
-    let pairs = depths.flat_map(|depth| (1..=SLOTS.ilog2()).map(move |n| (depth, 1 << n)));
-    let ahead = |(depth, slots): &(u32, u32)| ((depth * (slots - 1)).min(AHEAD), *depth);
-    let (depth, slots) = pairs.filter(near).max_by_key(ahead).unwrap_or((SHALLOW.max(step), 1));
-    let mut steps = vec![Step::Order(roles.order.clone())];
-    let lanes = lanes(judge, &roles.column);
-    let mut side = |axis: &Name, points: u32, members: u32, lanes: u32| {
-        steps.push(Step::Block(axis.clone(), points / members / lanes));
-        steps.push(Step::Crew(axis.clone(), members));
-    };
-    let alone = |members: u32| if row.is_some() { 1 } else { members };
-    side(&roles.column, shape.columns, alone(shape.across()), u32::from(lanes));
-    let mut members = alone(shape.down());
-    for (axis, points) in split(judge, &roles.rows, shape.rows) {
-        let share = points.min(members);
-        members /= share;
-        side(&axis, points, share, 1);
-    }
-    if lanes > 1 {
-        steps.push(Step::Vector(roles.column.clone(), lanes));
-    }
-    steps.push(Step::Panel(folded.clone(), depth, slots));
-    steps.extend(row.map(|row| Step::Matrix(row.into(), shape.down(), shape.across())));
+    let product = Product::of(judge, outer, target)?;
+    let shape = product.shape(target, crew)?;
+    let mut steps = vec![Step::Order(product.roles.order.clone())];
+    steps.extend(product.sides(shape));
+    let (depth, slots) = product.panel(shape, crew);
+    steps.push(Step::Panel(product.folded.clone(), depth, slots));
+    steps.extend(product.row.map(|row| Step::Matrix(row.into(), shape.down(), shape.across())));
     Some(steps)
+}
+
+impl<'a> Product<'a> {
+    fn of(judge: &'a Judge, outer: &[Name], target: &Target) -> Option<Product<'a>> {
+        let (stage, maps) = judge.kernel.stages.split_first()?;
+        let alone = maps.iter().all(|map| map.reduce.is_none());
+        let flat = judge.kernel.stages.iter().all(|stage| stage.axes.len() == outer.len());
+        let reduce = stage.reduce.as_ref().filter(|reduce| reduce.monoid == Monoid::Sum && alone && flat)?;
+        let folded = reduce.axes.last()?.clone();
+        let roles = roles(judge, stage, outer)?;
+        let rows: f64 = roles.rows.iter().map(|axis| judge.points(axis)).product();
+        let deep = judge.points(&folded);
+        if judge.points(&roles.column) < FEW || rows < FEW || deep < f64::from(SHALLOW) {
+            return None;
+        }
+        let others = outer.iter().filter(|axis| **axis != roles.column && !roles.rows.contains(axis));
+        let others = others.map(|axis| counted(judge, axis)).product();
+        let row = matrix_row(judge, stage, target);
+        let step = row.and_then(|row| Row::from_name(row)?.shape()).map_or(1, |shape| u32::from(shape.k));
+        let bytes = stored(stage).iter().map(|factor| factor.dtype().bytes() as u32).max().unwrap_or(1);
+        Some(Product { judge, folded, deep, roles, others, row, step, bytes })
+    }
+
+    /// The fastest of the blocks whose members there are, with registers for their sums.
+    fn shape(&self, target: &Target, crew: Crew) -> Option<&'static Shape> {
+        let shapes: &[Shape] = if self.row.is_some() { &MATRICES } else { &POINTS };
+        // Where a matrix is of floats, each is two words.
+        let words = if self.row.is_some() { self.bytes.div_ceil(2) } else { 1 };
+        let fits = |shape: &&Shape| {
+            let members = shape.members(self.row.is_some());
+            members <= crew.most && shape.rows * shape.columns / members * words <= 2 * target.vector_regs
+        };
+        shapes.iter().filter(fits).min_by(|a, b| self.cost(a, crew).total_cmp(&self.cost(b, crew)))
+    }
+
+    /// How a block is shared along the outer axes. Warps share it by matrices, whatever axes these are of.
+    fn sides(&self, shape: &Shape) -> Vec<Step> {
+        let lanes = lanes(self.judge, &self.roles.column);
+        let alone = |members: u32| if self.row.is_some() { 1 } else { members };
+        let mut steps = Vec::new();
+        let mut side = |axis: &Name, points: u32, members: u32, lanes: u32| {
+            steps.push(Step::Block(axis.clone(), points / members / lanes));
+            steps.push(Step::Crew(axis.clone(), members));
+        };
+        side(&self.roles.column, shape.columns, alone(shape.across()), u32::from(lanes));
+        let mut members = alone(shape.down());
+        for (axis, points) in split(self.judge, &self.roles.rows, shape.rows) {
+            let share = points.min(members);
+            members /= share;
+            side(&axis, points, share, 1);
+        }
+        if lanes > 1 {
+            steps.push(Step::Vector(self.roles.column.clone(), lanes));
+        }
+        steps
+    }
+
+    /// How many points of the folded axis a panel has, and how many panels there are: as much on its way at once as is worth it,
+    /// in panels as deep as they may be.
+    fn panel(&self, shape: &Shape, crew: Crew) -> (u32, u32) {
+        let brought = |depth: u32| (shape.rows + shape.columns) * depth * self.bytes;
+        let most = BROUGHT * shape.members(self.row.is_some());
+        let fits =
+            |depth: &u32| brought(*depth) <= most && f64::from(*depth) <= self.deep && depth.is_multiple_of(self.step);
+        // Rows are longer than what is in them, by more where words are read across them.
+        let longer =
+            |depth: u32| (shape.rows.max(depth) + shape.columns.max(depth)) * if self.bytes == 4 { 32 } else { 16 };
+        let near = |(depth, slots): &(u32, u32)| (brought(*depth) + longer(*depth)) * slots <= crew.bytes;
+        let depths = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).filter(fits);
+        let pairs = depths.flat_map(|depth| (1..=SLOTS.ilog2()).map(move |n| (depth, 1 << n)));
+        let best = |(depth, slots): &(u32, u32)| (*depth >= 2 * SHALLOW, (depth * (slots - 1)).min(AHEAD), *depth);
+        pairs.filter(near).max_by_key(best).unwrap_or((SHALLOW.max(self.step), 1))
+    }
+
+    /// The time that it takes in blocks of a shape.
+    fn cost(&self, shape: &Shape, crew: Crew) -> f64 {
+        let blocks = |axis: &Name, n: u32| (self.judge.points(axis) / f64::from(n)).ceil();
+        let sides = split(self.judge, &self.roles.rows, shape.rows);
+        let blocked: f64 = sides.iter().map(|(axis, n)| blocks(axis, *n)).product();
+        let alone = self.roles.rows.iter().filter(|axis| !sides.iter().any(|side| side.0 == **axis));
+        let rows = blocked * alone.map(|axis| counted(self.judge, axis)).product::<f64>();
+        let tasks = rows * blocks(&self.roles.column, shape.columns) * self.others;
+        let each = (tasks / f64::from(crew.cores)).ceil();
+        let busy = (f64::from(shape.members(self.row.is_some())) * each / BUSY).min(1.0);
+        each * f64::from(shape.rows * shape.columns) / shape.rate / busy
+    }
+}
+
+/// The points of an axis that is cut into no blocks.
+fn counted(judge: &Judge, axis: &Name) -> f64 {
+    if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN }
 }
 
 /// The factors of a product as memory has them: what widens them is done where they are read.
 fn stored(stage: &Stage) -> Vec<Expr> {
     let factors = product(&stage.value).map_or(vec![], |(a, b)| vec![a, b]);
     factors.iter().map(narrowest).collect()
-}
-
-/// Bytes of an element of the wider factor.
-fn bytes(stage: &Stage) -> u32 {
-    stored(stage).iter().map(|factor| factor.dtype().bytes() as u32).max().unwrap_or(1)
-}
-
-/// What rows of panels are longer by than what is in them.
-fn padding(shape: &Shape, depth: u32, bytes: u32) -> u32 {
-    let row = if bytes == 4 { 32 } else { 16 };
-    row * (shape.rows.max(depth) + shape.columns.max(depth))
 }
 
 /// The row of matrices that a product can be computed by.
@@ -256,18 +309,4 @@ fn split(judge: &Judge, axes: &[Name], rows: u32) -> Vec<(Name, u32)> {
     let sizes = (0..=rows.ilog2()).map(|n| rows >> n);
     let best = sizes.reduce(|best, n| if part(&n) > part(&best) { n } else { best }).unwrap_or(rows);
     [(inner.clone(), best), (outer.clone(), rows / best)].into_iter().filter(|it| it.1 > 1).collect()
-}
-
-/// The time that products take in blocks of a shape.
-fn cost(judge: &Judge, roles: &Roles, shape: &Shape, members: u32, others: f64, crew: Crew) -> f64 {
-    let blocks = |axis: &Name, n: u32| (judge.points(axis) / f64::from(n)).ceil();
-    let sides = split(judge, &roles.rows, shape.rows);
-    let blocked: f64 = sides.iter().map(|(axis, n)| blocks(axis, *n)).product();
-    let alone = roles.rows.iter().filter(|axis| !sides.iter().any(|side| side.0 == **axis));
-    let unblocked = |axis: &Name| if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN };
-    let rows = blocked * alone.map(unblocked).product::<f64>();
-    let tasks = rows * blocks(&roles.column, shape.columns) * others;
-    let each = (tasks / f64::from(crew.cores)).ceil();
-    let busy = (f64::from(members) * each / BUSY).min(1.0);
-    each * f64::from(shape.rows * shape.columns) / shape.rate / busy
 }

@@ -86,10 +86,10 @@ impl Random {
                 3 => turn_epilogue(&mut steps),
                 _ => match steps.get_mut(place) {
                     Some(Step::Order(order)) => *order = self.shuffled(order),
-                    Some(Step::Block(_, n) | Step::Parallel(_, n) | Step::Crew(_, n) | Step::Panel(_, n)) => {
+                    Some(Step::Block(_, n) | Step::Parallel(_, n) | Step::Crew(_, n) | Step::Panel(_, n, _)) => {
                         *n = self.number()
                     }
-                    Some(Step::Vector(axis, _) | Step::Mask(axis)) => *axis = self.of(&axes),
+                    Some(Step::Vector(axis, _) | Step::Mask(axis) | Step::Matrix(axis, ..)) => *axis = self.of(&axes),
                     Some(Step::Keep(stage) | Step::Single(stage) | Step::Within(stage, _)) => {
                         *stage = self.below(kernel.stages.len() + 1);
                     }
