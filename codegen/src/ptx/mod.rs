@@ -2,7 +2,7 @@
 //!
 //! In: linear [`Tile`](mlc_ir::tile::Tile)s.  Out: the text of one module; each tile is an entry `(args, tasks, far)`: `args` holds the base
 //! address of every parameter, then the values of the tile's symbols, and thread number `n` of the grid runs task `n`, if it is
-//! below `tasks`. Of a tile with loops abreast, block number `n` runs task `n` ([`crew`]). Where scratch memory is [far](room), at
+//! below `tasks`. Of a tile with loops abreast, block number `n` runs task `n` ([`crew`]). Where scratch memory is far (`room`), at
 //! the address `far`, those that run tasks take more of them in turn, at the distance of the number that there are.
 //!
 //! Every lane of a value has a register of its own: `%f` and `%e` for floats, `%r` and `%d` for ints of up to 32 and of 64

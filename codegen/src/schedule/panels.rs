@@ -80,6 +80,9 @@ const SHALLOW: u32 = 8;
 const DEEP: u32 = 64;
 const BROUGHT: u32 = 128;
 
+/// The part of all panels that is better not less than what there is to multiply.
+const FULL: f64 = 7.0 / 8.0;
+
 /// Panels that are there or on their way, at most.
 const SLOTS: u32 = 4;
 
@@ -187,7 +190,7 @@ impl<'a> Product<'a> {
     }
 
     /// How many points of the folded axis a panel has, and how many panels there are: as much on its way at once as is worth it,
-    /// in panels as deep as they may be.
+    /// in panels as deep as they may be, of which the last is not too empty.
     fn panel(&self, shape: &Shape, crew: Crew) -> (u32, u32) {
         let brought = |depth: u32| (shape.rows + shape.columns) * depth * self.bytes;
         let most = BROUGHT * shape.members(self.row.is_some());
@@ -199,7 +202,12 @@ impl<'a> Product<'a> {
         let near = |(depth, slots): &(u32, u32)| (brought(*depth) + longer(*depth)) * slots <= crew.bytes;
         let depths = (0..=(DEEP / SHALLOW).ilog2()).map(|n| DEEP >> n).filter(fits);
         let pairs = depths.flat_map(|depth| (1..=SLOTS.ilog2()).map(move |n| (depth, 1 << n)));
-        let best = |(depth, slots): &(u32, u32)| (*depth >= 2 * SHALLOW, (depth * (slots - 1)).min(AHEAD), *depth);
+        let known = self.judge.is_known(&self.folded);
+        let full = |depth: u32| {
+            let part = self.deep / ((self.deep / f64::from(depth)).ceil() * f64::from(depth));
+            depth >= 2 * SHALLOW && (!known || part >= FULL)
+        };
+        let best = |(depth, slots): &(u32, u32)| (full(*depth), (depth * (slots - 1)).min(AHEAD), *depth);
         pairs.filter(near).max_by_key(best).unwrap_or((SHALLOW.max(self.step), 1))
     }
 

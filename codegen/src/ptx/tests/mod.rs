@@ -4,6 +4,7 @@ mod barriers;
 mod copies;
 mod fragments;
 mod product;
+mod scheduled;
 mod warps;
 
 use super::{Capability, emit, module};
