@@ -29,6 +29,15 @@ pub(super) struct Product {
     pub matrices: Option<Matrices>,
 }
 
+/// The chunks of all folded axes.
+struct Chunks {
+    /// The axes besides that of the panels, the slowest first, and their extents.
+    outer: Vec<(Name, Index)>,
+    count: Index,
+    /// The task's point.
+    point: Point,
+}
+
 impl Lowering<'_> {
     /// Writes all stages of a kernel whose fold goes by panels, at a task's block.
     pub(super) fn by_panels(&mut self, (axis, size, slots): (&Name, u32, u32), point: &Point) -> Result<()> {
@@ -105,35 +114,13 @@ impl Lowering<'_> {
 
     /// Walks the chunks of all folded axes.
     fn chunks(&mut self, product: &Product, panels: &mut [Panel], point: &Point) -> Result<()> {
-        let extents = product.reduce.axes.iter().filter(|axis| **axis != product.chunk.axis);
-        let outer: Vec<(Name, Index)> =
-            extents.map(|axis| (axis.clone(), self.kernel.extent(axis).cloned().unwrap_or_default())).collect();
-        let count = Index::product(outer.iter().map(|axis| &axis.1).chain([&product.chunk.count]));
+        let chunks = self.all_chunks(product, point);
         let slots = panels.iter().map(|panel| panel.slots).min().unwrap_or(1);
-        let bring = |this: &mut Self, panels: &[Panel], number: Index| {
-            let begin = this.begin(product, &outer, point, &number);
-            // There is such a chunk if the slowest of its axes is within its extent.
-            let (index, high) = match outer.first() {
-                Some((axis, extent)) => (begin.axes[axis].clone(), extent.clone()),
-                None => (number.clone(), count.clone()),
-            };
-            let more = InRange { index, low: Index::zero(), high };
-            let more = if more.proven(&this.facts) { vec![] } else { vec![more] };
-            this.team(product, |this, member| {
-                panels.iter().try_for_each(|panel| {
-                    let slot = this.facts.rem(&number, &Index::from(panel.slots));
-                    this.bring(product, panel, &begin, (&more, &slot), member)
-                })
-            })
-        };
         let ahead = (slots - 1).max(1);
         for number in 0..ahead {
-            bring(self, panels, Index::from(number))?;
-            if slots > 1 {
-                self.push(Inst::Commit);
-            }
+            self.send_for(product, panels, &chunks, &Index::from(number))?;
         }
-        let variable = (!count.is(1)).then(|| self.open_loop(&product.chunk.axis, &count));
+        let variable = (!chunks.count.is(1)).then(|| self.open_loop(&product.chunk.axis, &chunks.count));
         let number = variable.clone().map_or(Index::zero(), Index::var);
         if slots > 1 {
             self.push(Inst::Wait(slots as u32 - 2));
@@ -141,38 +128,67 @@ impl Lowering<'_> {
             self.team(product, |this, member| panels.iter().try_for_each(|panel| this.fill(product, panel, member)))?;
         }
         if variable.is_some() {
-            bring(self, panels, number.clone() + ahead)?;
-            if slots > 1 {
-                self.push(Inst::Commit);
-            }
+            self.send_for(product, panels, &chunks, &(number.clone() + ahead))?;
         }
         for panel in panels.iter_mut() {
             panel.slot = self.facts.rem(&number, &Index::from(panel.slots));
         }
-        let begin = self.begin(product, &outer, point, &number);
-        match &product.matrices {
-            Some(matrices) => self.multiply_matrices(product, matrices, panels)?,
-            None => {
-                self.near = panels.to_vec();
-                self.team(product, |this, member| this.multiply_points(product, member, &begin))?;
-                self.near = vec![];
-            }
-        }
+        self.multiply(product, panels, &self.begin(product, &chunks, &number))?;
         if variable.is_some() {
             self.close_loop();
         }
         Ok(())
     }
 
-    /// Where a chunk begins, by its number.
-    fn begin(&self, product: &Product, outer: &[(Name, Index)], point: &Point, number: &Index) -> Point {
-        let chunk = self.facts.rem(number, &product.chunk.count);
-        let (chunk, mut rest) = match outer {
-            [] => (number.clone(), Index::zero()),
-            _ => (chunk, self.facts.div(number, &product.chunk.count)),
+    fn all_chunks(&self, product: &Product, point: &Point) -> Chunks {
+        let outer = product.reduce.axes.iter().filter(|axis| **axis != product.chunk.axis);
+        let outer: Vec<(Name, Index)> =
+            outer.map(|axis| (axis.clone(), self.kernel.extent(axis).cloned().unwrap_or_default())).collect();
+        let count = Index::product(outer.iter().map(|axis| &axis.1).chain([&product.chunk.count]));
+        Chunks { outer, count, point: point.clone() }
+    }
+
+    /// Has the crew bring the panels of a chunk, if there is one of that number.
+    fn send_for(&mut self, product: &Product, panels: &[Panel], chunks: &Chunks, number: &Index) -> Result<()> {
+        let begin = self.begin(product, chunks, number);
+        // There is if the slowest of its axes is within its extent.
+        let (index, high) = match chunks.outer.first() {
+            Some((axis, extent)) => (begin.axes[axis].clone(), extent.clone()),
+            None => (number.clone(), chunks.count.clone()),
         };
-        let mut point = point.with(&product.chunk.axis, chunk * product.chunk.size);
-        for (place, (axis, extent)) in outer.iter().enumerate().rev() {
+        let exists = InRange { index, low: Index::zero(), high };
+        let exists = if exists.proven(&self.facts) { vec![] } else { vec![exists] };
+        self.team(product, |this, member| {
+            panels.iter().try_for_each(|panel| {
+                let slot = this.facts.rem(number, &Index::from(panel.slots));
+                this.bring(product, panel, &begin, (&exists, &slot), member)
+            })
+        })?;
+        if panels.iter().any(|panel| panel.slots > 1) {
+            self.push(Inst::Commit);
+        }
+        Ok(())
+    }
+
+    /// Adds the products of the chunk that begins at a point and lies in the panels.
+    fn multiply(&mut self, product: &Product, panels: &[Panel], begin: &Point) -> Result<()> {
+        if let Some(matrices) = &product.matrices {
+            return self.multiply_matrices(product, matrices, panels);
+        }
+        self.near = panels.to_vec();
+        let written = self.team(product, |this, member| this.multiply_points(product, member, begin));
+        self.near = vec![];
+        written
+    }
+
+    /// Where a chunk begins, by its number: the slowest axis has no remainder taken.
+    fn begin(&self, product: &Product, chunks: &Chunks, number: &Index) -> Point {
+        let (chunk, mut rest) = match chunks.outer[..] {
+            [] => (number.clone(), Index::zero()),
+            _ => (self.facts.rem(number, &product.chunk.count), self.facts.div(number, &product.chunk.count)),
+        };
+        let mut point = chunks.point.with(&product.chunk.axis, chunk * product.chunk.size);
+        for (place, (axis, extent)) in chunks.outer.iter().enumerate().rev() {
             let own = if place == 0 { rest.clone() } else { self.facts.rem(&rest, extent) };
             rest = self.facts.div(&rest, extent);
             point = point.with(axis, own);

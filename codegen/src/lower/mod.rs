@@ -13,6 +13,7 @@ mod by_panels;
 mod crew;
 mod eval;
 mod kept;
+mod made;
 mod matrices;
 mod nest;
 mod panels;

@@ -10,7 +10,7 @@ use super::by_panels::Product;
 use super::team::Side;
 use super::{Key, Lowering, Point, Value, offset_key, typed};
 use mlc_ir::program::{Expr, ExprKind};
-use mlc_ir::tile::{Access, InRange, Inst, Op, Operand, Param, Space, Type};
+use mlc_ir::tile::{Access, InRange, Inst, Op, Operand, Type};
 use mlc_ir::{DType, Index, Name, Result};
 
 /// Points of the folded axis that are brought at once.
@@ -308,28 +308,6 @@ impl Lowering<'_> {
         let value = self.define(typed(dtype, lanes), op);
         self.remember(key, &value);
         value
-    }
-
-    /// Makes the rows of a scratch buffer of vectors as long as these.
-    pub(super) fn widen(&mut self, buffer: u32, lanes: u16) {
-        let number = buffer as usize - self.buffers.len() - self.plan.kept.len();
-        if let Some(last) = self.made[number].dims.last_mut() {
-            *last = Index::from(i64::from(lanes));
-        }
-    }
-
-    /// Adds a scratch buffer; returns its parameter.
-    pub(super) fn make(&mut self, name: &str, dtype: DType, dims: &[i64]) -> u32 {
-        let number = self.made.len();
-        self.made.push(Param {
-            name: format!("{name}.{number}").into(),
-            dtype,
-            dims: dims.iter().map(|dim| Index::from(*dim)).collect(),
-            space: Space::Scratch,
-            slack: 0,
-            stream: false,
-        });
-        (self.buffers.len() + self.plan.kept.len() + number) as u32
     }
 }
 

@@ -23,7 +23,7 @@
 //! | `own` | scratch memory that is a thread's own, as registers |
 //! | `index`, `late` | index expressions, hoisted; cursors |
 //! | `memory`, `align`, `together` | loads and stores, and how wide they may be |
-//! | `fragment` | matrices in the registers of a warp, their loads, stores and products |
+//! | `fragment`, `products` | matrices in the registers of a warp, their loads and stores; what multiplies them |
 //! | `copies` | copies that arrive late |
 //! | `arithmetic`, `convert`, `lanes` | everything else |
 
@@ -42,6 +42,7 @@ mod lives;
 mod memory;
 mod own;
 mod pressure;
+mod products;
 mod register;
 mod room;
 #[cfg(test)]

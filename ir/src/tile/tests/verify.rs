@@ -103,7 +103,7 @@ fn types() {
         ("%a = add bool 1, 0", "no add of bool"),
         ("%a = fma i32 1, 1, 1", "fma is of floats"),
         ("%a = neg f16 1.0", "f16 is only moved and converted"),
-        ("cell %a: bf16 = 1.0", "bf16 is only loaded"),
+        ("cell %a: bf16 = 1.0", "bf16 is only moved"),
         ("%a = cmp f32 lt f32 1.0, 1.0", "a comparison gives bools"),
         ("%a = cmp bool lt bool 1, 0", "bools have no order"),
         ("%a = select f32 1.0, 1.0, 1.0", "1.0 is no constant of type bool"),
