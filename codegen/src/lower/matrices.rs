@@ -173,10 +173,11 @@ impl Lowering<'_> {
                 let rounds = Index::from(count).ceil_div(&Index::from(product.members));
                 let round = this.open_loop(&"round".into(), &rounds);
                 let number = member.clone() + Index::var(round) * product.members;
-                let exists = InRange { index: number.clone(), low: Index::zero(), high: count.into() };
+                let line = this.facts.div(&number, &Index::from(vectors));
+                let lines = Index::from(matrices.down * m);
+                let exists = InRange { index: line.clone(), low: Index::zero(), high: lines };
                 let exists = if exists.proven(&this.facts) { vec![] } else { vec![exists] };
                 this.only_if(exists, |this| {
-                    let line = this.facts.div(&number, &Index::from(vectors));
                     let column = this.facts.rem(&number, &Index::from(vectors)) * lanes;
                     let warp = this.facts.div(&line, &Index::from(m));
                     let row = (warp * matrices.high + high) * m + this.facts.rem(&line, &Index::from(m));

@@ -170,9 +170,7 @@ impl Lowering<'_> {
     ) -> Result<()> {
         for n in 0..panel.each(product.members) {
             let number = member.clone() + n * product.members;
-            let exists = InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() };
-            let exists: Vec<InRange> =
-                more.iter().cloned().chain([exists]).filter(|test| !test.proven(&self.facts)).collect();
+            let exists: Vec<InRange> = more.iter().cloned().chain(self.exists(panel, &number)).collect();
             let (at, inside) = self.vector(panel, &product.chunk, begin, &number);
             if panel.slots > 1 {
                 let (row, step) = self.first(panel, &number);
@@ -254,9 +252,8 @@ impl Lowering<'_> {
         let ty = panel.ty();
         for n in 0..panel.each(product.members) {
             let number = member.clone() + n * product.members;
-            let exists = InRange { index: number.clone(), low: Index::zero(), high: panel.count().into() };
-            let tests = if exists.proven(&self.facts) { vec![] } else { vec![exists] };
-            self.only_if(tests, |this| {
+            let exists = self.exists(panel, &number).into_iter().collect();
+            self.only_if(exists, |this| {
                 let index = vec![member.clone(), n.into(), Index::zero()];
                 let value = this.define(ty, Op::Load(Access::Indexed { buffer: panel.read, index }, None));
                 let (row, step) = this.first(panel, &number);
@@ -266,6 +263,14 @@ impl Lowering<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// What has to be tested where a panel may have fewer vectors: the slower of row and step is within the panel.
+    fn exists(&self, panel: &Panel, number: &Index) -> Option<InRange> {
+        let (row, step) = self.first(panel, number);
+        let (index, high) = if panel.across { (step, panel.steps) } else { (row, panel.rows) };
+        let test = InRange { index, low: Index::zero(), high: high.into() };
+        (!test.proven(&self.facts)).then_some(test)
     }
 
     /// Row and step of the first element of a panel's `number`-th vector.
