@@ -3,7 +3,7 @@
 //! In: the statements of an entry, as they will be in the text, so that whatever writes an instruction is counted.
 //! Out: the greatest number of 32-bit registers whose values are needed later, at any place; predicates are apart.
 //!
-//! `ptxas` moves loads ahead of what waits for them and aligns pairs, and so takes up to a quarter more than that, and a few.
+//! `ptxas` moves loads ahead of what waits for them and aligns pairs, and so takes up to half as many more, and a few.
 //! Left to itself it takes fewer where that makes room for another block of threads, and rather stores some registers in memory;
 //! so it is told how many it may take. It also unrolls loops before it knows their registers, which makes loads wait together; but
 //! a body that keeps many live has been written out by the schedule, and is left as it is.
@@ -19,7 +19,7 @@ const MOST: u32 = 255;
 const FEW: u32 = 40;
 
 /// Code that keeps no more than these may have its loops unrolled, with twice the registers: what it loads then waits together.
-const LOOSE: u32 = 100;
+const LOOSE: u32 = 80;
 
 /// The directives of an entry of blocks of so many threads that keeps so many registers live; or how many it may, if it keeps
 /// more. All of this was found by assembling the kernels of models for every generation.
@@ -35,7 +35,7 @@ pub(super) fn directives(live: u32, threads: u32) -> Result<String, u32> {
     if live <= LOOSE {
         return Ok(format!(".maxnreg {}\n", (2 * live + 32).next_multiple_of(8).min(most)));
     }
-    let registers = (live + live / 4 + 16).next_multiple_of(8).min(most);
+    let registers = (live + live / 2 + 16).next_multiple_of(8).min(most);
     Ok(format!(".maxnreg {registers}\n.pragma \"nounroll\";\n"))
 }
 
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn registers_are_bounded_where_there_are_many() {
         assert_eq!(directives(40, 256).as_deref(), Ok(""));
-        assert_eq!(directives(100, 256).as_deref(), Ok(".maxnreg 232\n"));
-        assert_eq!(directives(104, 256).as_deref(), Ok(".maxnreg 152\n.pragma \"nounroll\";\n"));
+        assert_eq!(directives(80, 256).as_deref(), Ok(".maxnreg 192\n"));
+        assert_eq!(directives(100, 256).as_deref(), Ok(".maxnreg 168\n.pragma \"nounroll\";\n"));
         assert_eq!(directives(212, 256).as_deref(), Ok(".maxnreg 255\n.pragma \"nounroll\";\n"));
         assert_eq!(directives(213, 256), Err(212));
         assert_eq!(directives(107, 512), Err(106));
