@@ -23,7 +23,7 @@ mod tasks;
 mod team;
 
 pub(crate) use nest::product;
-pub(crate) use panels::narrowest;
+pub(crate) use panels::factors;
 
 use crate::layout::Layout;
 use crate::schedule::Plan;

@@ -77,11 +77,8 @@ impl Panel {
 impl Lowering<'_> {
     /// The panels of a fold, with so many slots if they can be copied.
     pub(super) fn panels(&mut self, product: &Product, point: &Point, slots: i64) -> Vec<Panel> {
-        let value = &product.stage.value;
-        let factors = super::product(value).map_or(vec![value.clone()], |(a, b)| vec![a, b]);
         let mut panels: Vec<Panel> = Vec::new();
-        for factor in factors {
-            let expr = narrowest(&factor);
+        for expr in factors(&product.stage.value) {
             let axes = self.axes_of(&expr);
             if axes.contains(&product.chunk.axis) && !panels.iter().any(|panel| panel.expr.id() == expr.id()) {
                 let sides = product.sides.iter().filter(|side| side.points() > 1 && axes.contains(&side.axis));
@@ -324,8 +321,13 @@ fn padded(elements: i64, dtype: DType, across: bool) -> i64 {
     if elements * bytes % (2 * MOVED) == 0 { elements + more / bytes } else { elements }
 }
 
-/// A factor as memory has it: what widens it can be done where it is read.
-pub(crate) fn narrowest(factor: &Expr) -> Expr {
+/// The factors of a product as memory has them: what widens them is done where they are read.
+pub(crate) fn factors(value: &Expr) -> Vec<Expr> {
+    let factors = super::product(value).map_or(vec![value.clone()], |(a, b)| vec![a, b]);
+    factors.iter().map(narrowest).collect()
+}
+
+fn narrowest(factor: &Expr) -> Expr {
     match factor.kind() {
         ExprKind::Cast(narrow) if narrow.dtype().bytes() < factor.dtype().bytes() => narrowest(narrow),
         _ => factor.clone(),

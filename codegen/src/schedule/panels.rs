@@ -6,11 +6,11 @@
 use super::choose::order_steps;
 use super::cost::Judge;
 use super::{Step, inner_axes};
-use crate::lower::{narrowest, product};
-use mlc_ir::Name;
+use crate::lower::{factors, product};
 use mlc_ir::program::{Expr, Stage};
 use mlc_ir::target::{Crew, Target, WARP};
 use mlc_ir::tile::{Monoid, Row};
+use mlc_ir::{DType, Name};
 use std::collections::BTreeSet;
 
 /// The block of a task, and that of each member, or warp.
@@ -149,9 +149,9 @@ impl<'a> Product<'a> {
         }
         let others = outer.iter().filter(|axis| **axis != roles.column && !roles.rows.contains(axis));
         let others = others.map(|axis| counted(judge, axis)).product();
-        let row = matrix_row(judge, stage, target);
+        let row = matrix_row(stage, deep, target);
         let step = row.and_then(|row| Row::from_name(row)?.shape()).map_or(1, |shape| u32::from(shape.k));
-        let bytes = stored(stage).iter().map(|factor| factor.dtype().bytes() as u32).max().unwrap_or(1);
+        let bytes = factors(&stage.value).iter().map(|factor| factor.dtype().bytes() as u32).max().unwrap_or(1);
         Some(Product { judge, folded, deep, roles, others, row, step, bytes })
     }
 
@@ -230,26 +230,14 @@ fn counted(judge: &Judge, axis: &Name) -> f64 {
     if judge.is_known(axis) { judge.points(axis) } else { UNKNOWN }
 }
 
-/// The factors of a product as memory has them: what widens them is done where they are read.
-fn stored(stage: &Stage) -> Vec<Expr> {
-    let factors = product(&stage.value).map_or(vec![], |(a, b)| vec![a, b]);
-    factors.iter().map(narrowest).collect()
-}
-
-/// The row of matrices that a product can be computed by.
-fn matrix_row(judge: &Judge, stage: &Stage, target: &Target) -> Option<&'static str> {
-    let factors = stored(stage);
+/// The row of matrices that a product can be computed by, if it folds so many points.
+fn matrix_row(stage: &Stage, deep: f64, target: &Target) -> Option<&'static str> {
+    let types: Vec<DType> = factors(&stage.value).iter().map(Expr::dtype).collect();
     let fits = |name: &&&str| {
-        let row = Row::from_name(name).filter(|row| row.shape().is_some());
-        row.is_some_and(|row| {
-            let shape = row.shape().map_or(0, |shape| shape.k);
-            let deep = stage
-                .reduce
-                .iter()
-                .flat_map(|reduce| reduce.axes.last())
-                .all(|axis| judge.points(axis) >= f64::from(shape));
-            let types = [row.a.dtype, row.b.dtype];
-            deep && row.cell.dtype == stage.value.dtype() && factors.iter().map(Expr::dtype).eq(types)
+        let row = Row::from_name(name).and_then(|row| Some((row, row.shape()?)));
+        row.is_some_and(|(row, shape)| {
+            let same = row.cell.dtype == stage.value.dtype() && types == [row.a.dtype, row.b.dtype];
+            same && deep >= f64::from(shape.k)
         })
     };
     target.matrices.iter().find(fits).copied()

@@ -38,23 +38,23 @@ pub struct Shape {
     pub rounds: bool,
 }
 
-/// Rows of matrices: name, `m`, `n`, `k`, types of the factors and of the accumulator. Floats are summed in the order of `k`
+/// Rows of matrices: name, `m`, `n`, `k`, types of the factors and of the accumulator, [`Shape::rounds`]. Floats are summed in the order of `k`
 /// here; hardware has orders of its own, so that its results are compared with a bound.
-const MATRICES: &[(&str, [u16; 3], DType, DType, DType)] = &[
-    ("mma.f16", [16, 8, 16], DType::F16, DType::F16, DType::F32),
-    ("mma.bf16", [16, 8, 16], DType::BF16, DType::BF16, DType::F32),
-    ("mma.tf32", [16, 8, 8], DType::F32, DType::F32, DType::F32),
-    ("mma.f32", [16, 8, 8], DType::F32, DType::F32, DType::F32),
-    ("mma.s8", [16, 8, 32], DType::I8, DType::I8, DType::I32),
-    ("mma.u8s8", [16, 8, 32], DType::U8, DType::I8, DType::I32),
+const MATRICES: &[(&str, [u16; 3], DType, DType, DType, bool)] = &[
+    ("mma.f16", [16, 8, 16], DType::F16, DType::F16, DType::F32, false),
+    ("mma.bf16", [16, 8, 16], DType::BF16, DType::BF16, DType::F32, false),
+    ("mma.tf32", [16, 8, 8], DType::F32, DType::F32, DType::F32, true),
+    ("mma.f32", [16, 8, 8], DType::F32, DType::F32, DType::F32, false),
+    ("mma.s8", [16, 8, 32], DType::I8, DType::I8, DType::I32, false),
+    ("mma.u8s8", [16, 8, 32], DType::U8, DType::I8, DType::I32, false),
 ];
 
 impl Row {
     /// The row with this name: one of matrices, or a type of `f32`, `f64`, `i32` or `i64`, which stands for itself in all three
     /// places.
     pub fn from_name(name: &str) -> Option<Row> {
-        if let Some((name, [m, n, k], a, b, cell)) = MATRICES.iter().find(|row| row.0 == name) {
-            let shape = Shape { m: *m, n: *n, k: *k, rounds: *name == "mma.tf32" };
+        if let Some((_, [m, n, k], a, b, cell, rounds)) = MATRICES.iter().find(|row| row.0 == name) {
+            let shape = Shape { m: *m, n: *n, k: *k, rounds: *rounds };
             return Some(Row {
                 cell: Type::vector(*cell, m * n),
                 a: Type::vector(*a, m * k),
